@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+pub mod access;
+pub mod error;
+pub mod idempotency;
+pub mod invalid;
+pub mod job;
+pub mod page;
+pub mod password;
+pub mod ports;
+pub mod session;
+pub mod time;
+pub mod user;
+
+pub use error::{ErrorKind, PortError};
+pub use invalid::Invalid;
+pub use time::Timestamp;

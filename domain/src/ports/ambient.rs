@@ -1,0 +1,99 @@
+//! What surrounds everything: time, identity, and somebody who watches. Synchronous, and never failing.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::error::ErrorKind;
+use crate::time::Timestamp;
+
+/// The time of day.
+pub trait Clock: Send + Sync + 'static {
+    /// Now. May jump when the system's clock is set; do not measure durations with it.
+    fn now(&self) -> Timestamp;
+}
+
+/// New identities.
+pub trait IdGenerator: Send + Sync + 'static {
+    /// A UUID of version 7 (RFC 9562), never given before, and greater than those this generator gave before.
+    fn next(&self) -> Uuid;
+}
+
+/// Watches what happens, to count and to time it.
+pub trait Observer: Send + Sync + 'static {
+    /// Takes note. Must neither block nor panic.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// Something worth counting. Nothing in it identifies a person.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A transaction lost a race and starts over.
+    TransactionRetried {
+        /// What it was doing.
+        operation: &'a str,
+    },
+    /// A port was called.
+    PortCalled {
+        /// The port, such as `store`.
+        port: &'a str,
+        /// The method.
+        operation: &'a str,
+        /// How long it took.
+        took: Duration,
+        /// How it failed, if it did.
+        error: Option<ErrorKind>,
+    },
+    /// Somebody signed in.
+    SignedIn,
+    /// A sign-in was refused.
+    SignInRefused,
+    /// A refresh token was used again, so its session was ended.
+    RefreshReused,
+    /// A limit was asked for a unit.
+    LimitChecked {
+        /// The policy.
+        policy: &'a str,
+        /// Whether it granted one.
+        allowed: bool,
+    },
+    /// A cache was read.
+    CacheRead {
+        /// The cache.
+        cache: &'a str,
+        /// Whether it had the value.
+        hit: bool,
+    },
+    /// A job was enqueued.
+    JobEnqueued {
+        /// Its queue.
+        queue: &'a str,
+        /// Its task.
+        task: &'a str,
+    },
+    /// A job ended, or one of its tries did.
+    JobFinished {
+        /// Its queue.
+        queue: &'a str,
+        /// Its task.
+        task: &'a str,
+        /// How it ended.
+        outcome: &'a str,
+        /// How long it ran.
+        took: Duration,
+    },
+    /// A worker found that it had lost a job.
+    LeaseLost {
+        /// The task.
+        task: &'a str,
+    },
+}
+
+/// Nobody watches.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn observe(&self, _: &Event<'_>) {}
+}

@@ -1,0 +1,193 @@
+//! The queue: the caller's half, [`JobQueue`], and the worker's half, [`JobSource`].
+//!
+//! One adapter implements both; a process that only answers requests is handed the first. A worker settles what it
+//! finished and leases what comes next in one [`JobSource::exchange`], and holds one lease per *process*, renewed for
+//! all its jobs at once; fencing stays per job, by [`Run`](crate::job::Run). Time in leases and delays is the store's
+//! (or the injected clock's where the store is ours), never a worker's.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::PortError;
+use crate::job::{
+    Enqueued, Job, JobId, JobState, Lease, LeasedJob, NewJob, Outcome, Progress, QueueName, TaskName,
+    WorkerId,
+};
+use crate::page::{Page, PageRequest};
+
+/// What whoever wants work done may ask of the queue.
+#[async_trait]
+pub trait JobQueue: Send + Sync + 'static {
+    /// Takes jobs durably, all or none, and answers for each what came of it.
+    ///
+    /// Idempotent by id, so an ambiguous answer is simply tried again.
+    ///
+    /// # Errors
+    /// `Unavailable` if the queue is away or full, or a payload is over [`NewJob::MAX_PAYLOAD`] (`Unsupported`).
+    async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, PortError>;
+
+    /// Everything that is known of a job; `None` if it never was, or is past its retention.
+    async fn find(&self, id: JobId) -> Result<Option<Job>, PortError>;
+
+    /// Waits up to `wait` for the end of a job, woken by it; `None` if it is still unfinished or unknown.
+    async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError>;
+
+    /// Jobs that meet the filter, newest first.
+    async fn list(&self, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, PortError>;
+
+    /// Stops a job: one that waits never starts; one that runs is told to stop and ends cancelled unless it
+    /// finishes first.
+    async fn cancel(&self, id: JobId) -> Result<Cancelled, PortError>;
+
+    /// Makes a failed, dead or cancelled job ready again, with all its attempts; true if it was one of these.
+    async fn retry(&self, id: JobId) -> Result<bool, PortError>;
+
+    /// Every queue that has a job or is paused.
+    async fn queues(&self) -> Result<Vec<QueueStatus>, PortError>;
+
+    /// A paused queue takes jobs and starts none; doing so again changes nothing.
+    async fn set_paused(&self, queue: &QueueName, paused: bool) -> Result<(), PortError>;
+}
+
+/// Which jobs a list shows: all that meet every condition given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Stands in exactly this state.
+    pub state: Option<JobState>,
+    /// Is of exactly this task.
+    pub task: Option<TaskName>,
+    /// Waits in exactly this queue.
+    pub queue: Option<QueueName>,
+}
+
+/// What cancelling a job came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It waited, and will not start.
+    Prevented,
+    /// It runs, and its worker will be told.
+    Requested,
+    /// It has come to its end already.
+    TooLate,
+    /// Nothing is known of it.
+    Unknown,
+}
+
+/// What a queue looks like from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// The queue.
+    pub name: QueueName,
+    /// Whether it starts no jobs.
+    pub paused: bool,
+    /// Jobs that wait for their time.
+    pub scheduled: u64,
+    /// Jobs that wait for a worker.
+    pub ready: u64,
+    /// Jobs that a worker holds.
+    pub running: u64,
+    /// Jobs that used up their attempts.
+    pub dead: u64,
+    /// How long the oldest ready job has waited.
+    pub oldest_ready: Option<Duration>,
+}
+
+/// What a worker process may ask of the queue.
+#[async_trait]
+pub trait JobSource: Send + Sync + 'static {
+    /// Settles what the worker finished and leases what it can run next, in that order, and renews its lease.
+    ///
+    /// Jobs come highest priority first, then oldest, only of the tasks wanted and from queues that are not paused.
+    /// If nothing is settled and nothing is ready, waits up to `want.wait` for a job, woken by it.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing happened or everything did. Settling again is safe: a settlement that was accepted
+    /// from this lease answers `Accepted` again.
+    async fn exchange(&self, settle: &[Settlement], want: &LeaseRequest) -> Result<Exchange, PortError>;
+
+    /// Renews the lease of a worker for all its jobs, and says which of them to stop.
+    async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<Renewal, PortError>;
+
+    /// Records how far a job has come.
+    ///
+    /// # Errors
+    /// `LeaseLost` if this lease is not the job's newest.
+    async fn report(&self, lease: &Lease, progress: &Progress) -> Result<(), PortError>;
+
+    /// Gives back all jobs of a worker that is known to be dead, as [`JobSource::reclaim`] does; returns how many.
+    async fn bury(&self, worker: &WorkerId) -> Result<u64, PortError>;
+
+    /// Gives back the jobs of every worker whose lease has ended: they become ready and suspect, to be run alone;
+    /// a job that was leased alone and crashed counts a strike, and is dead after the third. Returns how many.
+    async fn reclaim(&self) -> Result<u64, PortError>;
+}
+
+/// What a worker wants to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRequest {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// The tasks it knows, each with the newest version that it can read.
+    pub tasks: Vec<(TaskName, u32)>,
+    /// The queues it serves; empty for all.
+    pub queues: Vec<QueueName>,
+    /// Its free places; 0 only settles.
+    pub max: u32,
+    /// How long its lease lasts from now on.
+    pub lease: Duration,
+    /// How long to wait for a job.
+    pub wait: Duration,
+}
+
+/// What came of a job that a worker held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The right to say so.
+    pub lease: Lease,
+    /// What came of it.
+    pub verdict: Verdict,
+}
+
+/// What came of one try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The job is finished.
+    Finish(Outcome),
+    /// Try again after this long, if attempts are left; else it is dead of this.
+    Retry {
+        /// How long to wait.
+        delay: Duration,
+        /// What it would be dead of.
+        death: crate::job::Death,
+    },
+    /// It was handed back untouched: first in its queue, and the start does not count.
+    Release,
+}
+
+/// Whether a settlement was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It is recorded.
+    Accepted,
+    /// Another lease of that job came later, or the job was ended: nothing was changed.
+    LeaseLost,
+}
+
+/// The answer of an exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exchange {
+    /// One answer per settlement, in order.
+    pub settled: Vec<Settled>,
+    /// What to run now.
+    pub leased: Vec<LeasedJob>,
+}
+
+/// The answer of a renewal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Renewal {
+    /// Jobs that this worker holds and should stop: somebody cancelled them.
+    pub cancelled: Vec<JobId>,
+    /// The jobs that this worker still holds; whatever else it runs, it has lost.
+    pub held: Vec<JobId>,
+}
