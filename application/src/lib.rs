@@ -1,1 +1,19 @@
-//! Skeleton.
+#![doc = include_str!("../README.md")]
+
+pub mod health;
+pub mod idempotency;
+pub mod operators;
+pub mod services;
+pub mod sessions;
+pub mod transact;
+pub mod users;
+
+mod reads;
+mod sign_in_limit;
+
+pub use idempotency::Idempotency;
+pub use operators::Operators;
+pub use services::{Policy, Ports, Services};
+pub use sessions::{SessionError, Sessions, SignedIn};
+pub use transact::Committed;
+pub use users::{UserError, Users};

@@ -66,6 +66,12 @@ impl NewPassword {
         Ok(Self(password))
     }
 
+    /// A password that was accepted under older rules, to hash it anew with today's parameters.
+    #[must_use]
+    pub const fn accepted_before(password: Password) -> Self {
+        Self(password)
+    }
+
     /// The password as typed.
     #[must_use]
     pub const fn as_password(&self) -> &Password {

@@ -1,0 +1,94 @@
+//! Idempotency keys: the first request with a key runs, every other gets its answer.
+//!
+//! A claim and the effect it guards are two transactions. If the process dies between them, the key stays claimed for
+//! [`RUNNING_FOR`], and a retry after that runs again; rules such as a unique e-mail address decide then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portwright_domain::PortError;
+use portwright_domain::idempotency::{Claim, Fingerprint, IdempotencyKey, IdempotencyRecord, Progress};
+use portwright_domain::ports::{Clock, UnitOfWork};
+
+use crate::transact;
+use crate::transact::{Committed, MaybeContended, Transactions};
+
+/// How long a first request may take before its key counts as abandoned; longer than any request may run.
+pub const RUNNING_FOR: Duration = Duration::from_mins(2);
+/// How long an answer is kept.
+pub const KEPT_FOR: Duration = Duration::from_hours(24);
+
+/// The use cases on idempotency keys.
+pub struct Idempotency {
+    transactions: Transactions,
+    clock: Arc<dyn Clock>,
+}
+
+impl Idempotency {
+    pub(crate) fn new(transactions: Transactions, clock: Arc<dyn Clock>) -> Self {
+        Self { transactions, clock }
+    }
+
+    /// Claims a key for a request. After [`Claim::Granted`], the caller completes or abandons it.
+    pub async fn claim(&self, key: &IdempotencyKey, fingerprint: Fingerprint) -> Result<Claim, PortError> {
+        let claimed: Result<Committed<Claim>, Lost> =
+            transact!(self.transactions, "idempotency.claim", |uow| self
+                .claim_in(uow, key, fingerprint)
+                .await);
+        claimed.map(|committed| committed.value).map_err(|Lost(error)| error)
+    }
+
+    async fn claim_in(
+        &self,
+        uow: &mut dyn UnitOfWork,
+        key: &IdempotencyKey,
+        fingerprint: Fingerprint,
+    ) -> Result<Claim, Lost> {
+        let now = self.clock.now();
+        let keys = uow.idempotency();
+        if let Some(record) = keys.find(key).await? {
+            if let Some(claim) = record.claim(fingerprint, now) {
+                return Ok(claim);
+            }
+            keys.remove(key).await?;
+        }
+        keys.remove_expired(now).await?;
+        let expires_at = now.plus(RUNNING_FOR);
+        let record =
+            IdempotencyRecord { key: key.clone(), fingerprint, progress: Progress::Running, expires_at };
+        keys.insert(&record).await?;
+        Ok(Claim::Granted)
+    }
+
+    /// Keeps the answer of the first request, or that it may not be kept.
+    pub async fn complete(&self, key: &IdempotencyKey, progress: Progress) -> Result<(), PortError> {
+        let expires_at = self.clock.now().plus(KEPT_FOR);
+        let done: Result<Committed<bool>, PortError> =
+            transact!(self.transactions, "idempotency.complete", |uow| {
+                uow.idempotency().update(key, &progress, expires_at).await
+            });
+        done.map(drop)
+    }
+
+    /// Forgets a claim whose request failed, so that it may be sent again.
+    pub async fn abandon(&self, key: &IdempotencyKey) -> Result<(), PortError> {
+        let done: Result<Committed<bool>, PortError> =
+            transact!(self.transactions, "idempotency.abandon", |uow| uow.idempotency().remove(key).await);
+        done.map(drop)
+    }
+}
+
+/// Losing the race for a key is a reason to look again: the winner's record is there now.
+struct Lost(PortError);
+
+impl From<PortError> for Lost {
+    fn from(error: PortError) -> Self {
+        Self(error)
+    }
+}
+
+impl MaybeContended for Lost {
+    fn is_contended(&self) -> bool {
+        self.0.is_contended() || self.0.conflicts_on("idempotency.key")
+    }
+}

@@ -1,0 +1,101 @@
+//! From ports to services: what the composition root gives, and what it gets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portwright_domain::ports::{
+    Clock, HealthProbe, IdGenerator, Observer, PasswordHasher, Quota, RateLimiter, Sealer, Store, TokenIssuer,
+};
+use portwright_domain::session::SessionLimits;
+
+use crate::health::HealthChecks;
+use crate::idempotency::Idempotency;
+use crate::operators::Operators;
+use crate::sessions::{Sessions, Tools};
+use crate::sign_in_limit::SignInLimit;
+use crate::transact::Transactions;
+use crate::users::Users;
+
+/// The outside world.
+pub struct Ports {
+    /// Users, sessions and what else must survive.
+    pub store: Arc<dyn Store>,
+    /// Passwords.
+    pub hasher: Arc<dyn PasswordHasher>,
+    /// Access tokens.
+    pub tokens: Arc<dyn TokenIssuer>,
+    /// Refresh tokens, cursors and commit tokens.
+    pub sealer: Arc<dyn Sealer>,
+    /// Failed sign-ins.
+    pub limiter: Arc<dyn RateLimiter>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Identity.
+    pub ids: Arc<dyn IdGenerator>,
+    /// Metrics.
+    pub observer: Arc<dyn Observer>,
+    /// Everything that has a health.
+    pub probes: Vec<Arc<dyn HealthProbe>>,
+}
+
+/// What the operator decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// Whether anyone may register.
+    pub registration_open: bool,
+    /// How long an access token is valid; whole seconds.
+    pub access_ttl: Duration,
+    /// How long a session lives.
+    pub session: SessionLimits,
+    /// How many failed sign-ins an account and an address may have in a window.
+    pub login: Quota,
+}
+
+/// The use cases, ready to be called.
+#[derive(Clone)]
+pub struct Services {
+    /// Users.
+    pub users: Arc<Users>,
+    /// Sessions.
+    pub sessions: Arc<Sessions>,
+    /// Idempotency keys.
+    pub idempotency: Arc<Idempotency>,
+    /// The command line.
+    pub operators: Arc<Operators>,
+    /// Health.
+    pub health: Arc<HealthChecks>,
+}
+
+impl Services {
+    /// Wires the use cases to the ports.
+    #[must_use]
+    pub fn new(ports: Ports, policy: Policy) -> Self {
+        let Ports { store, hasher, tokens, sealer, limiter, clock, ids, observer, probes } = ports;
+        let transactions = Transactions::new(store.clone(), observer.clone());
+        let users = Arc::new(Users::new(
+            store.clone(),
+            transactions.clone(),
+            hasher.clone(),
+            clock.clone(),
+            ids.clone(),
+        ));
+        let operators = Operators {
+            store: store.clone(),
+            transactions: transactions.clone(),
+            users: users.clone(),
+            hasher: hasher.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+        };
+        let idempotency = Idempotency::new(transactions.clone(), clock.clone());
+        let limit = SignInLimit::new(limiter, policy.login, observer.clone());
+        let tools = Tools { store, transactions, hasher, tokens, sealer, clock, ids, observer };
+        Self {
+            users,
+            sessions: Arc::new(Sessions::new(tools, policy, limit)),
+            idempotency: Arc::new(idempotency),
+            operators: Arc::new(operators),
+            health: Arc::new(HealthChecks::new(probes)),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Transactions that start over when they lose a race.
+//!
+//! A unit of work that answers `Contended` did nothing, so the same work may be tried again from its start: with
+//! decorrelated jitter, ten times at most, within five seconds. It is a loop, not a closure, because closures that
+//! borrow a unit of work across an await do not compile as `Send` (decision record 4).
+//!
+//! Only what happens inside the unit of work is repeated. Hash passwords and issue tokens outside of it.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portwright_domain::ports::{CommitToken, Event, Observer, Store, UnitOfWork};
+use portwright_domain::{ErrorKind, PortError};
+use tokio::time::Instant;
+
+const MOST_TRIES: u32 = 10;
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+const SHORTEST_WAIT: Duration = Duration::from_millis(5);
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+
+/// What a committed transaction answered, with the proof of its commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed<T> {
+    /// The answer.
+    pub value: T,
+    /// A later read that gives it back sees at least this commit.
+    pub token: CommitToken,
+}
+
+impl<T> Committed<T> {
+    /// The same commit with another answer.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Committed<U> {
+        Committed { value: change(self.value), token: self.token }
+    }
+}
+
+/// Errors of use cases, as far as a transaction must understand them.
+pub trait MaybeContended: From<PortError> {
+    /// Whether the work may be tried again from its start.
+    fn is_contended(&self) -> bool;
+}
+
+impl MaybeContended for PortError {
+    fn is_contended(&self) -> bool {
+        self.kind() == ErrorKind::Contended
+    }
+}
+
+/// Opens transactions for the use cases.
+#[derive(Clone)]
+pub struct Transactions {
+    store: Arc<dyn Store>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Transactions {
+    /// Transactions on this store.
+    pub fn new(store: Arc<dyn Store>, observer: Arc<dyn Observer>) -> Self {
+        Self { store, observer }
+    }
+
+    /// The tries of one piece of work, named for the metrics; see [`transact!`](crate::transact!).
+    pub fn attempts(&self, operation: &'static str) -> Attempts<'_> {
+        let deadline = Instant::now() + TIME_LIMIT;
+        Attempts { transactions: self, operation, tries: 0, last_wait: SHORTEST_WAIT, deadline }
+    }
+}
+
+/// The tries of one piece of work.
+pub struct Attempts<'a> {
+    transactions: &'a Transactions,
+    operation: &'static str,
+    tries: u32,
+    last_wait: Duration,
+    deadline: Instant,
+}
+
+/// Whether a try decided the matter.
+pub enum Settled<T, E> {
+    /// It is decided.
+    Done(Result<Committed<T>, E>),
+    /// A race was lost, and there is time for another try.
+    Again,
+}
+
+impl Attempts<'_> {
+    /// Opens the unit of work of the next try.
+    ///
+    /// # Errors
+    /// What the store answers, once there is no time for another try.
+    pub async fn begin(&mut self) -> Result<Box<dyn UnitOfWork>, PortError> {
+        loop {
+            self.tries += 1;
+            match self.transactions.store.begin().await {
+                Err(error) if error.is_contended() && self.wait().await => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Commits what succeeded, rolls back what failed, and says whether to try again.
+    pub async fn settle<T, E: MaybeContended>(
+        &mut self,
+        unit: Box<dyn UnitOfWork>,
+        result: Result<T, E>,
+    ) -> Settled<T, E> {
+        let error = match result {
+            Ok(value) => match unit.commit().await {
+                Ok(token) => return Settled::Done(Ok(Committed { value, token })),
+                Err(error) => E::from(error),
+            },
+            Err(error) => {
+                // The store undoes it anyway; that it could not be told must not hide the first error.
+                if let Err(rollback) = unit.rollback().await {
+                    tracing::warn!(error = %rollback, "could not roll back");
+                }
+                error
+            }
+        };
+        if error.is_contended() && self.wait().await { Settled::Again } else { Settled::Done(Err(error)) }
+    }
+
+    /// Waits before another try; false if there is none left.
+    async fn wait(&mut self) -> bool {
+        let ceiling = (self.last_wait * 3).min(LONGEST_WAIT);
+        let wait = SHORTEST_WAIT + (ceiling.saturating_sub(SHORTEST_WAIT)).mul_f64(random_share());
+        if self.tries >= MOST_TRIES || Instant::now() + wait >= self.deadline {
+            return false;
+        }
+        self.last_wait = wait;
+        self.transactions.observer.observe(&Event::TransactionRetried { operation: self.operation });
+        tokio::time::sleep(wait).await;
+        true
+    }
+}
+
+/// From 0 to 1. The standard library seeds every `RandomState` differently, which is random enough to spread tries.
+fn random_share() -> f64 {
+    let bits = RandomState::new().build_hasher().finish();
+    f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}
+
+/// Runs an expression in a unit of work, again and again while it loses races:
+/// `transact!(self.transactions, "users.change", |uow| self.change_in(uow, id, &change).await)` is a
+/// `Result<Committed<T>, E>` where the expression is a `Result<T, E>`.
+#[macro_export]
+macro_rules! transact {
+    ($transactions:expr, $operation:literal, |$uow:ident| $work:expr) => {{
+        let mut attempts = $transactions.attempts($operation);
+        loop {
+            let mut unit = attempts.begin().await?;
+            let result = {
+                let $uow = &mut *unit;
+                $work
+            };
+            if let $crate::transact::Settled::Done(done) = attempts.settle(unit, result).await {
+                break done;
+            }
+        }
+    }};
+}
