@@ -1,0 +1,19 @@
+//! Decision records: what was decided, why, and what it costs. A new one starts from `docs/0000-template.md`.
+
+#[doc = include_str!("../docs/0001-dyn-ports.md")]
+pub mod d0001_dyn_ports {}
+
+#[doc = include_str!("../docs/0002-sessions-are-rows.md")]
+pub mod d0002_sessions_are_rows {}
+
+#[doc = include_str!("../docs/0003-domain-dependencies.md")]
+pub mod d0003_domain_dependencies {}
+
+#[doc = include_str!("../docs/0004-transactions-are-loops.md")]
+pub mod d0004_transactions_are_loops {}
+
+#[doc = include_str!("../docs/0005-idempotency-keys.md")]
+pub mod d0005_idempotency_keys {}
+
+#[doc = include_str!("../docs/0006-rate-windows.md")]
+pub mod d0006_rate_windows {}
