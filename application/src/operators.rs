@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use portwright_domain::Timestamp;
 use portwright_domain::access::Role;
 use portwright_domain::page::{Direction, Limit, PageRequest, Position, Rest};
 use portwright_domain::password::NewPassword;
 use portwright_domain::ports::{Clock, Consistency, IdGenerator, PasswordHasher, Store, UnitOfWork};
 use portwright_domain::user::{Email, PasswordHash, User, UserFilter, UserSort};
+use portwright_domain::{PortError, Timestamp};
 
 use crate::transact;
 use crate::transact::{Committed, Transactions};
-use crate::users::{NewUser, UserChange, UserError, Users, insert_in};
+use crate::users::{NewUser, UserChange, UserError, Users};
 
 /// The use cases of an operator.
 pub struct Operators {
@@ -38,9 +38,10 @@ impl Operators {
         let hash = self.hasher.hash(&new.password).await?;
         let mut user = new.complete(hash, &*self.ids, &*self.clock);
         user.is_email_verified = true;
-        let done: Result<Committed<()>, UserError> =
-            transact!(self.transactions, "operators.create", |uow| insert_in(uow, &user).await);
-        done.map(|_| user)
+        let done: Result<Committed<()>, PortError> =
+            transact!(self.transactions, "operators.create", |uow| uow.users().insert(&user).await);
+        done?;
+        Ok(user)
     }
 
     /// Gives a user another password and ends all its sessions.

@@ -13,7 +13,7 @@ use portwright_domain::ports::{
     TokenIssuer, UnitOfWork, Verdict,
 };
 use portwright_domain::session::{Claims, Generation, Session, SessionId};
-use portwright_domain::user::{Email, PersonName, User, UserId, Version};
+use portwright_domain::user::{Email, PasswordHash, PersonName, User, UserId};
 use portwright_domain::{PortError, Timestamp};
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ use crate::services::Policy;
 use crate::sign_in_limit::{Exhausted, SignInLimit};
 use crate::transact;
 use crate::transact::{Committed, MaybeContended, Transactions};
-use crate::users::{NewUser, UserError, insert_in};
+use crate::users::NewUser;
 
 /// Why a use case on sessions did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -52,18 +52,6 @@ pub enum SessionError {
 impl From<PortError> for SessionError {
     fn from(error: PortError) -> Self {
         if error.conflicts_on("users.email") { Self::EmailTaken } else { Self::Port(error) }
-    }
-}
-
-impl From<UserError> for SessionError {
-    fn from(error: UserError) -> Self {
-        match error {
-            UserError::EmailTaken => Self::EmailTaken,
-            UserError::Port(error) => Self::Port(error),
-            UserError::Forbidden | UserError::NotFound | UserError::LastAdmin | UserError::Changed => {
-                Self::Unauthenticated
-            }
-        }
     }
 }
 
@@ -190,9 +178,7 @@ impl Sessions {
         }
         guard.check().await?;
         let stronger = match verdict {
-            Verdict::MatchOutdated => {
-                Some(self.tools.hasher.hash(&NewPassword::accepted_before(password.clone())).await?)
-            }
+            Verdict::MatchOutdated => self.rehashed(password).await,
             Verdict::Match | Verdict::Mismatch => None,
         };
         let session = self.begin_session(user.id);
@@ -205,6 +191,13 @@ impl Sessions {
         let Some(user) = value else { return Err(SessionError::InvalidCredentials) };
         self.tools.observer.observe(&Event::SignedIn);
         Ok(Committed { value: self.signed_in(&session, user)?, token })
+    }
+
+    /// The hash of today's parameters. The sign-in does without it if the hasher cannot make it now; the next will try
+    /// again.
+    async fn rehashed(&self, password: &Password) -> Option<PasswordHash> {
+        let hash = self.tools.hasher.hash(&NewPassword::accepted_before(password.clone())).await;
+        hash.inspect_err(|error| tracing::warn!(%error, "an outdated password hash was kept")).ok()
     }
 
     fn refused<T>(&self, counted: Result<(), Exhausted>) -> Result<T, SessionError> {
@@ -310,11 +303,11 @@ impl Sessions {
             guard.count_failure().await?;
             return Err(SessionError::WrongPassword);
         }
+        guard.check().await?;
         let hash = self.tools.hasher.hash(new).await?;
         let now = self.tools.clock.now();
         transact!(self.tools.transactions, "sessions.change_password", |uow| {
-            let changed = User { password: hash.clone(), updated_at: now, ..caller.user.clone() };
-            change_password_in(uow, &caller.user, changed, caller.principal.session_id).await
+            change_password_in(uow, caller, &hash, now).await
         })
     }
 
@@ -356,7 +349,7 @@ enum Refreshed {
 }
 
 async fn register_in(uow: &mut dyn UnitOfWork, user: &User, session: &Session) -> Result<(), SessionError> {
-    insert_in(uow, user).await?;
+    uow.users().insert(user).await?;
     Ok(uow.sessions().insert(session).await?)
 }
 
@@ -365,10 +358,10 @@ async fn log_in_in(
     uow: &mut dyn UnitOfWork,
     checked: &User,
     session: &Session,
-    stronger: Option<&portwright_domain::user::PasswordHash>,
+    stronger: Option<&PasswordHash>,
 ) -> Result<Option<User>, SessionError> {
     let Some(mut user) = uow.users().find(checked.id).await? else { return Ok(None) };
-    if !user.is_active || user.password != checked.password {
+    if !user.is_active || has_another_password(&user, checked) {
         return Ok(None);
     }
     if let Some(hash) = stronger {
@@ -383,18 +376,27 @@ async fn log_in_in(
 
 async fn change_password_in(
     uow: &mut dyn UnitOfWork,
-    checked: &User,
-    changed: User,
-    keep: SessionId,
+    caller: &Authenticated,
+    hash: &PasswordHash,
+    now: Timestamp,
 ) -> Result<(), SessionError> {
-    let Some(stored) = uow.users().find(checked.id).await? else { return Err(SessionError::Unauthenticated) };
-    // Somebody changed it since it was checked: what was given as the current password no longer is.
-    if stored.password != checked.password {
+    let session = caller.principal.session_id;
+    // Whoever was signed out, deactivated or removed since the call began has no session any more.
+    let Some((_, stored)) = uow.sessions().find_with_user(session).await? else {
+        return Err(SessionError::Unauthenticated);
+    };
+    // What was given as the current password no longer is.
+    if has_another_password(&stored, &caller.user) {
         return Err(SessionError::WrongPassword);
     }
-    let version: Version = stored.version.next();
-    let user = User { password: changed.password, updated_at: changed.updated_at, version, ..stored };
+    let user = User { password: hash.clone(), updated_at: now, version: stored.version.next(), ..stored };
     uow.users().update(&user).await?;
-    uow.sessions().remove_all(user.id, Some(keep)).await?;
+    uow.sessions().remove_all(user.id, Some(session)).await?;
     Ok(())
+}
+
+/// Whether the password was changed since it was checked. Another hash at the same version is the same password, hashed
+/// anew by a sign-in that came between.
+fn has_another_password(stored: &User, checked: &User) -> bool {
+    stored.password != checked.password && stored.version != checked.version
 }

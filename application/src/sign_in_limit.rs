@@ -51,12 +51,13 @@ impl Guard<'_> {
     }
 
     /// Counts a wrong guess; an error if it was one too many, so that it must not learn that it was wrong.
+    ///
+    /// An address that has used up its own share takes nothing from the account's, which others need.
     pub(crate) async fn count_failure(&self) -> Result<(), Exhausted> {
-        let mut verdict = Ok(());
         for key in &self.keys {
-            verdict = verdict.and(self.judge(key, self.limit.limiter.take(key, self.limit.quota).await));
+            self.judge(key, self.limit.limiter.take(key, self.limit.quota).await)?;
         }
-        verdict
+        Ok(())
     }
 
     fn judge(&self, key: &RateKey, answer: Result<Decision, PortError>) -> Result<(), Exhausted> {

@@ -61,6 +61,7 @@ impl Transactions {
     }
 
     /// The tries of one piece of work, named for the metrics; see [`transact!`](crate::transact!).
+    #[must_use]
     pub fn attempts(&self, operation: &'static str) -> Attempts<'_> {
         let deadline = Instant::now() + TIME_LIMIT;
         Attempts { transactions: self, operation, tries: 0, last_wait: SHORTEST_WAIT, deadline }
@@ -149,7 +150,10 @@ macro_rules! transact {
     ($transactions:expr, $operation:literal, |$uow:ident| $work:expr) => {{
         let mut attempts = $transactions.attempts($operation);
         loop {
-            let mut unit = attempts.begin().await?;
+            let mut unit = match attempts.begin().await {
+                Ok(unit) => unit,
+                Err(error) => break Err(::core::convert::From::from(error)),
+            };
             let result = {
                 let $uow = &mut *unit;
                 $work

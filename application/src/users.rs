@@ -188,8 +188,8 @@ impl Users {
         authorize(caller, Action::CreateUser, Relation::Others)?;
         let hash = self.hasher.hash(&new.password).await?;
         let user = new.complete(hash, &*self.ids, &*self.clock);
-        let created: Result<Committed<()>, UserError> =
-            transact!(self.transactions, "users.create", |uow| insert_in(uow, &user).await);
+        let created: Result<Committed<()>, PortError> =
+            transact!(self.transactions, "users.create", |uow| uow.users().insert(&user).await);
         Ok(created?.map(|()| user))
     }
 
@@ -203,10 +203,11 @@ impl Users {
         change: UserChange,
         expected: Option<Vec<Version>>,
     ) -> Result<Committed<User>, UserError> {
-        authorize(caller, Action::ChangeProfile, caller.relation_to(id))?;
+        // First what a role may never do, then what it may not do to this user.
         if change.touches_standing() {
             authorize(caller, Action::ChangeStanding, caller.relation_to(id))?;
         }
+        authorize(caller, Action::ChangeProfile, caller.relation_to(id))?;
         transact!(self.transactions, "users.change", |uow| {
             self.change_in(uow, id, &change, expected.as_deref()).await
         })
@@ -248,10 +249,6 @@ impl Users {
         authorize(caller, Action::RemoveUser, caller.relation_to(id))?;
         transact!(self.transactions, "users.remove", |uow| remove_in(uow, id, expected.as_deref()).await)
     }
-}
-
-pub(crate) async fn insert_in(uow: &mut dyn UnitOfWork, user: &User) -> Result<(), UserError> {
-    Ok(uow.users().insert(user).await?)
 }
 
 async fn remove_in(

@@ -1,1 +1,18 @@
-//! Skeleton.
+//! The composition root: the only crate that knows every other, the environment, and the operating system.
+
+pub mod banner;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod data_dir;
+pub mod exit;
+pub mod failure;
+pub mod first_run;
+pub mod first_run_file;
+pub mod lifecycle;
+pub mod output;
+pub mod passphrase;
+pub mod port;
+pub mod serve;
+pub mod telemetry;
+pub mod wiring;

@@ -6,6 +6,8 @@ pub mod error;
 pub mod idempotency;
 pub mod invalid;
 pub mod job;
+#[cfg(feature = "mock")]
+pub mod mock;
 pub mod page;
 pub mod password;
 pub mod ports;

@@ -1,1 +1,11 @@
-//! Skeleton.
+#![doc = include_str!("../README.md")]
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a panic is how a test fails")]
+
+pub mod answer;
+pub mod app;
+pub mod caller;
+pub mod wire;
+
+pub use answer::Answer;
+pub use app::TestApp;
+pub use caller::Caller;

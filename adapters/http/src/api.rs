@@ -1,0 +1,101 @@
+//! The API as a whole: every operation, behind the layers that hold for all of them.
+
+use std::sync::Arc;
+
+use poem::{EndpointExt, Route};
+use poem_openapi::{OpenApi, OpenApiService};
+use portwright_application::Services;
+use portwright_domain::ports::{Clock, IdGenerator, Quota, RateLimiter, Sealer, TokenIssuer};
+use tokio_util::sync::CancellationToken;
+
+use crate::document::Document;
+use crate::idempotency::Idempotent;
+use crate::middleware::{Identify, Protected, Protection, Routes, TrustedProxies, protect};
+use crate::operations::{HealthDetails, OperationsApi};
+use crate::principal::bearer_token;
+use crate::problem::ProblemPages;
+use crate::server::ServerLimits;
+use crate::sessions::SessionsApi;
+use crate::users::UsersApi;
+
+/// Every operation there is.
+type Operations = (SessionsApi, UsersApi, OperationsApi, ProblemPages);
+
+/// The OpenAPI document of every operation.
+#[must_use]
+pub fn document() -> Document {
+    Document::of::<Operations>()
+}
+
+/// What the API needs besides the use cases.
+pub struct ApiPorts {
+    /// Tells who calls, and publishes the keys to check it with.
+    pub tokens: Arc<dyn TokenIssuer>,
+    /// Seals cursors and consistency tokens.
+    pub sealer: Arc<dyn Sealer>,
+    /// Counts requests.
+    pub limiter: Arc<dyn RateLimiter>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Identities of requests.
+    pub ids: Arc<dyn IdGenerator>,
+}
+
+/// What the operator decides.
+pub struct ApiPolicy {
+    /// How many requests a client may send.
+    pub quota: Quota,
+    /// Who may tell on whose behalf a request comes.
+    pub proxies: TrustedProxies,
+    /// Who sees more of the health than its status.
+    pub health: HealthDetails,
+    /// How much of the server a client may take up.
+    pub limits: ServerLimits,
+}
+
+/// The endpoint of the whole API. `draining` is cancelled as soon as the service is about to stop: it is not ready then.
+#[must_use]
+pub fn api(
+    services: &Services,
+    ports: ApiPorts,
+    policy: ApiPolicy,
+    draining: CancellationToken,
+) -> Protected {
+    let ApiPorts { tokens, sealer, limiter, clock, ids } = ports;
+    let document = Arc::new(document());
+    let routes = Routes::of_document(&document.value);
+
+    let operations: Operations = (
+        SessionsApi { sessions: services.sessions.clone(), sealer: sealer.clone() },
+        UsersApi { users: services.users.clone(), sealer },
+        OperationsApi {
+            health: services.health.clone(),
+            sessions: services.sessions.clone(),
+            details: policy.health,
+            draining,
+            tokens: tokens.clone(),
+            document,
+        },
+        ProblemPages,
+    );
+    let identify = identify(tokens, clock.clone());
+    let endpoint = Idempotent {
+        inner: Arc::new(routed(operations).data(services.sessions.clone()).map_to_response()),
+        keys: services.idempotency.clone(),
+        identify: identify.clone(),
+    };
+    let ApiPolicy { quota, proxies, limits, .. } = policy;
+    protect(endpoint, Protection { limits, routes, proxies, ids, clock, limiter, quota, identify })
+}
+
+fn routed(operations: impl OpenApi + 'static) -> Route {
+    Route::new().nest_no_strip("/", OpenApiService::new(operations, "", ""))
+}
+
+/// Whose token it is, by its signature alone: enough to know whose share of the rate limit a request takes.
+fn identify(tokens: Arc<dyn TokenIssuer>, clock: Arc<dyn Clock>) -> Identify {
+    Arc::new(move |request| {
+        let claims = tokens.verify(bearer_token(request)?, clock.now());
+        claims.ok().map(|claims| claims.user_id)
+    })
+}

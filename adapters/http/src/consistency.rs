@@ -1,0 +1,29 @@
+//! `Consistency-Token`: every write answers one, and a read that sends it back sees at least that write.
+//!
+//! The token is sealed, so a client cannot make up a position in the store's history and send its reads to the primary.
+
+use poem::Request;
+use portwright_domain::ports::{CommitToken, Consistency, Purpose, Sealer};
+
+use crate::problem::{Problem, ProblemCode};
+
+/// The name in both directions.
+pub(crate) const CONSISTENCY_TOKEN: &str = "Consistency-Token";
+
+/// The header of a write.
+pub(crate) fn sealed(sealer: &dyn Sealer, token: &CommitToken) -> String {
+    sealer.seal(Purpose::CommitToken, token.as_str().as_bytes())
+}
+
+/// How fresh a read must be.
+///
+/// # Errors
+/// 400 if the token is not one that this service made.
+pub(crate) fn wanted(sealer: &dyn Sealer, request: &Request) -> Result<Consistency, Problem> {
+    let Some(header) = request.headers().get(CONSISTENCY_TOKEN) else { return Ok(Consistency::Eventual) };
+    let opened = header.to_str().ok().and_then(|text| sealer.open(Purpose::CommitToken, text));
+    match opened.and_then(|content| String::from_utf8(content).ok()) {
+        Some(token) => Ok(Consistency::After(CommitToken::new(token))),
+        None => Err(Problem::new(ProblemCode::BadConsistencyToken)),
+    }
+}

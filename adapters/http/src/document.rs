@@ -1,0 +1,259 @@
+//! The OpenAPI document: what the code declares, completed with what holds for every operation.
+//!
+//! `poem-openapi` derives paths, bodies and answers from the handlers. What it cannot know is added here by rule: the
+//! problems that any request may meet, the headers that every answer carries, the headers that requests may send, and
+//! that bodies have no other fields.
+
+use std::collections::{BTreeSet, HashMap};
+use std::marker::PhantomData;
+
+use poem::endpoint::BoxEndpoint;
+use poem::http::Method;
+use poem_openapi::registry::{MetaApi, Registry};
+use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
+use serde_json::{Map, Value, json};
+
+use crate::docs::content_security_policy;
+use crate::parameters::Parameter;
+use crate::problem::{PROBLEM_JSON, ProblemCode};
+use crate::users::query;
+
+const TITLE: &str = "portwright";
+const DESCRIPTION: &str = "Every error is a problem (RFC 9457): `application/problem+json` with a stable `code`. Every \
+    answer carries `X-Request-Id`; send your own to find a request in the logs. Writes answer a `Consistency-Token`; a \
+    read that sends it back sees at least that write.";
+
+/// The document of an API, in every form in which it is served.
+pub struct Document {
+    /// As JSON.
+    pub value: Value,
+    /// As a page that needs nothing from elsewhere.
+    pub page: String,
+    /// The content security policy under which the page works.
+    pub page_policy: String,
+}
+
+impl Document {
+    /// The document of these operations.
+    pub(crate) fn of<T: OpenApi>() -> Self {
+        let service = OpenApiService::new(Described::<T>(PhantomData), TITLE, env!("CARGO_PKG_VERSION"))
+            .description(DESCRIPTION)
+            .license(LicenseObject::new("MIT").url("https://spdx.org/licenses/MIT.html"));
+        let declared = service.spec();
+        let mut value: Value = serde_json::from_str(&declared).unwrap_or_default();
+        complete(&mut value);
+        let page = service.swagger_ui_html().replace(&declared, &value.to_string());
+        let page_policy = content_security_policy(&page);
+        Self { value, page, page_policy }
+    }
+
+    /// As JSON with line breaks, the form of the committed file.
+    #[must_use]
+    pub fn json(&self) -> String {
+        format!("{:#}\n", self.value)
+    }
+
+    /// As YAML.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        serde_yaml::to_string(&self.value).unwrap_or_default()
+    }
+}
+
+/// Describes an API without having one: its operations are known by their type alone.
+struct Described<T>(PhantomData<T>);
+
+impl<T: OpenApi> OpenApi for Described<T> {
+    fn meta() -> Vec<MetaApi> {
+        T::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
+}
+
+fn complete(document: &mut Value) {
+    close_bodies(document);
+    name_headers(document);
+    document["components"]["headers"] = common_headers();
+    document["components"]["responses"] = common_problems();
+    for (path, operations) in members_mut(&mut document["paths"]) {
+        let path = path.clone();
+        for (method, operation) in members_mut(operations) {
+            add_parameters(&path, method, operation);
+            add_answers(&path, operation);
+        }
+    }
+}
+
+/// A body has the fields that are described, and no others.
+fn close_bodies(document: &mut Value) {
+    let mut bodies = BTreeSet::new();
+    for (_, operations) in members(&document["paths"]) {
+        for (_, operation) in members(operations) {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            bodies.extend(schema.as_str().and_then(|path| path.rsplit('/').next()).map(str::to_owned));
+        }
+    }
+    for body in bodies {
+        document["components"]["schemas"][body]["additionalProperties"] = json!(false);
+    }
+}
+
+/// The framework writes names of headers in upper case.
+fn name_headers(document: &mut Value) {
+    const NAMES: [&str; 6] =
+        ["ETag", "Location", "Link", "Cache-Control", "Consistency-Token", "Content-Security-Policy"];
+    for (_, operations) in members_mut(&mut document["paths"]) {
+        for (_, operation) in members_mut(operations) {
+            for (_, answer) in members_mut(&mut operation["responses"]) {
+                let Some(headers) = answer.get_mut("headers").and_then(Value::as_object_mut) else {
+                    continue;
+                };
+                for name in NAMES {
+                    if let Some(header) = headers.remove(&name.to_uppercase()) {
+                        headers.insert(name.to_owned(), header);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn common_headers() -> Value {
+    let header = |description: &str, ty: &str| json!({"description": description, "schema": {"type": ty}});
+    json!({
+        "X-Request-Id": header("The identity of the request, as sent or as made here.", "string"),
+        "RateLimit-Policy": header("The limit and its window in seconds.", "string"),
+        "RateLimit": header("What is left of the limit, and in how many seconds it is whole again.", "string"),
+        "X-RateLimit-Limit": header("The limit.", "integer"),
+        "X-RateLimit-Remaining": header("What is left of it.", "integer"),
+        "X-RateLimit-Reset": header("When it is whole again, in Unix seconds.", "integer"),
+        "Retry-After": header("In how many seconds to try again.", "integer"),
+        "WWW-Authenticate": header("What is wrong with the credentials.", "string"),
+    })
+}
+
+/// What may be answered to any request.
+const COMMON: [ProblemCode; 11] = [
+    ProblemCode::MalformedRequest,
+    ProblemCode::NotAcceptable,
+    ProblemCode::RequestTimeout,
+    ProblemCode::PayloadTooLarge,
+    ProblemCode::UriTooLong,
+    ProblemCode::ValidationFailed,
+    ProblemCode::RateLimited,
+    ProblemCode::HeadersTooLarge,
+    ProblemCode::Internal,
+    ProblemCode::Unavailable,
+    ProblemCode::Timeout,
+];
+
+/// What may also be answered to a request with an idempotency key.
+const IDEMPOTENCY: [ProblemCode; 2] = [ProblemCode::IdempotencyKeyRunning, ProblemCode::IdempotencyKeyReused];
+
+fn common_problems() -> Value {
+    let problems = COMMON.iter().chain(&IDEMPOTENCY).map(|code| {
+        let content = json!({PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}});
+        let answer = json!({"description": code.meaning(), "headers": headers_of(code.status().as_u16()), "content": content});
+        (code.as_str().to_owned(), answer)
+    });
+    Value::Object(problems.collect())
+}
+
+fn headers_of(status: u16) -> Map<String, Value> {
+    const EVERY: [&str; 6] = [
+        "X-Request-Id",
+        "RateLimit-Policy",
+        "RateLimit",
+        "X-RateLimit-Limit",
+        "X-RateLimit-Remaining",
+        "X-RateLimit-Reset",
+    ];
+    let more: &[&str] = match status {
+        401 => &["WWW-Authenticate"],
+        429 | 503 => &["Retry-After"],
+        _ => &[],
+    };
+    let reference = |name: &str| json!({"$ref": format!("#/components/headers/{name}")});
+    EVERY.iter().chain(more).map(|name| ((*name).to_owned(), reference(name))).collect()
+}
+
+fn add_answers(path: &str, operation: &mut Value) {
+    let is_exempt = path.starts_with("/health");
+    let is_post = operation["parameters"].as_array().is_some_and(|parameters| {
+        parameters.iter().any(|parameter| parameter["name"] == crate::idempotency::IDEMPOTENCY_KEY)
+    });
+    for (status, answer) in members_mut(&mut operation["responses"]) {
+        let mut headers = headers_of(status.parse().unwrap_or_default());
+        if is_exempt {
+            headers.retain(|name, _| !name.to_lowercase().contains("ratelimit"));
+        }
+        let own = answer.get("headers").and_then(Value::as_object).cloned().unwrap_or_default();
+        headers.extend(own);
+        answer["headers"] = Value::Object(headers);
+    }
+    let common = COMMON.iter().filter(|code| !(is_exempt && **code == ProblemCode::RateLimited));
+    for code in common.chain(IDEMPOTENCY.iter().filter(|_| is_post)) {
+        if let Some(answers) = operation["responses"].as_object_mut() {
+            let reference = json!({"$ref": format!("#/components/responses/{}", code.as_str())});
+            answers.entry(code.status().as_u16().to_string()).or_insert(reference);
+        }
+    }
+}
+
+fn add_parameters(path: &str, method: &str, operation: &mut Value) {
+    let header = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "header", "required": false, "description": description, "schema": schema});
+    let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    let is_user = path == "/users/{id}";
+    match method {
+        "post" => parameters.push(header(
+            crate::idempotency::IDEMPOTENCY_KEY,
+            "Sent again within 24 h with the same request, it gets the first answer.",
+            json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
+        )),
+        "get" if path.starts_with("/users") => {
+            parameters.push(header(
+                crate::consistency::CONSISTENCY_TOKEN,
+                "Of an earlier write: the answer is at least as new.",
+                json!({"type": "string"}),
+            ));
+            if is_user {
+                let description = "An entity tag that the client has; if it is still right, 304.";
+                parameters.push(header("If-None-Match", description, json!({"type": "string"})));
+            }
+        }
+        "patch" | "put" | "delete" if is_user => {
+            let description = "The entity tag that the change was made from; if it is no longer right, 412.";
+            parameters.push(header("If-Match", description, json!({"type": "string"})));
+        }
+        _ => {}
+    }
+    if (path, method) == ("/users", "get") {
+        parameters.extend(query::PARAMETERS.iter().map(query_parameter));
+    }
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::Array(parameters);
+    }
+}
+
+fn query_parameter(parameter: &Parameter) -> Value {
+    json!({
+        "name": parameter.name,
+        "in": "query",
+        "required": false,
+        "description": parameter.doc,
+        "schema": (parameter.schema)(),
+    })
+}
+
+fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
+fn members_mut(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    value.as_object_mut().into_iter().flatten()
+}

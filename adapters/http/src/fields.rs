@@ -1,0 +1,85 @@
+//! Reading what a request says, field by field, so that all that is wrong with it is told at once.
+//!
+//! Each read answers `None` if the field is not right and takes a note; the last step asks for the notes.
+
+use portwright_domain::Invalid;
+use serde_json::{Map, Value};
+
+use crate::problem::FieldError;
+
+/// The members of a JSON object that are still to be read.
+pub(crate) struct Fields {
+    members: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// The members of a body; a body that is no object has none, and one error.
+    pub(crate) fn of(body: Value) -> Self {
+        match body {
+            Value::Object(members) => Self { members, errors: Vec::new() },
+            _ => Self {
+                members: Map::new(),
+                errors: vec![FieldError::new("", "invalid-type", "must be a JSON object")],
+            },
+        }
+    }
+
+    /// A field that must be there.
+    pub(crate) fn required<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        match self.members.remove(name) {
+            Some(value) => self.note(name, read(&value)),
+            None => self.note(name, Err(Invalid::new("required", "is required"))),
+        }
+    }
+
+    /// A field that may be absent; `Some(None)` then. `null` is not absent.
+    #[expect(clippy::option_option, reason = "outside: whether it is right; inside: whether it was given")]
+    pub(crate) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, Invalid>,
+    ) -> Option<Option<T>> {
+        match self.members.remove(name) {
+            Some(value) => self.note(name, read(&value)).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn note<T>(&mut self, name: &str, read: Result<T, Invalid>) -> Option<T> {
+        read.map_err(|Invalid { code, detail }| {
+            self.errors.push(FieldError::new(format!("/{name}"), code, detail));
+        })
+        .ok()
+    }
+
+    /// All that was wrong; whatever was not read is a field that does not exist.
+    pub(crate) fn into_errors(self) -> Vec<FieldError> {
+        let unknown = self.members.into_iter().map(|(name, _)| {
+            // A JSON pointer escapes these two (RFC 6901); a name that is too long to be one of ours is cut.
+            let name: String = name.chars().take(100).collect();
+            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            FieldError::new(pointer, "unknown-field", "there is no such field")
+        });
+        self.errors.into_iter().chain(unknown).collect()
+    }
+}
+
+/// A JSON string that a domain type accepts.
+pub(crate) fn text<T>(
+    parse: impl FnOnce(&str) -> Result<T, Invalid>,
+) -> impl FnOnce(&Value) -> Result<T, Invalid> {
+    |value| match value {
+        Value::String(text) => parse(text),
+        _ => Err(Invalid::new("invalid-type", "must be a string")),
+    }
+}
+
+/// `true` or `false`.
+pub(crate) fn boolean(value: &Value) -> Result<bool, Invalid> {
+    value.as_bool().ok_or_else(|| Invalid::new("invalid-type", "must be true or false"))
+}

@@ -1,0 +1,175 @@
+//! `Idempotency-Key`: a `POST` that is sent again gets the first answer, instead of happening again.
+//!
+//! The first request runs on a task of its own, so that a client that goes away leaves an answer behind for its retry.
+//! Problems are kept as problems: a replay is completed with the path and request id of the request it answers. Answers
+//! that nobody may keep (`no-store`: they carry tokens) are not kept here either; a replay of those is refused.
+
+use std::sync::Arc;
+
+use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
+use poem::{Body, Endpoint, IntoResponse, Request, Response, Result};
+use poem_openapi::types::ParseFromJSON;
+use portwright_application::Idempotency;
+use portwright_domain::PortError;
+use portwright_domain::idempotency::{Claim, Fingerprint, IdempotencyKey, Progress, RecordedAnswer};
+use ring::digest::{Context, SHA256};
+
+use crate::body::MAX_BYTES;
+use crate::middleware::{ClientAddress, Identify};
+use crate::problem::{PROBLEM_JSON, Problem, ProblemBody, ProblemCode, problem_of};
+
+/// The header.
+pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
+/// An endpoint whose `POST`s may carry a key.
+pub(crate) struct Idempotent<E> {
+    pub(crate) inner: Arc<E>,
+    pub(crate) keys: Arc<Idempotency>,
+    pub(crate) identify: Identify,
+}
+
+impl<E: Endpoint<Output = Response> + 'static> Endpoint for Idempotent<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        let Some(key) = self.key_of(&request)? else { return self.inner.call(request).await };
+        let body = request.take_body().into_bytes_limit(MAX_BYTES).await?;
+        let fingerprint = fingerprint(&request, &body);
+        request.set_body(body);
+        match self.keys.claim(&key, fingerprint).await.map_err(Problem::from)? {
+            Claim::Granted => self.run(key, request).await,
+            Claim::StillRunning => Err(Problem::new(ProblemCode::IdempotencyKeyRunning).into()),
+            Claim::KeyReused => Err(Problem::new(ProblemCode::IdempotencyKeyReused).into()),
+            Claim::AlreadyUsed => Err(Problem::new(ProblemCode::AlreadyUsed).into()),
+            Claim::Replay(answer) => replay(answer),
+        }
+    }
+}
+
+impl<E: Endpoint<Output = Response> + 'static> Idempotent<E> {
+    fn key_of(&self, request: &Request) -> Result<Option<IdempotencyKey>, Problem> {
+        if request.method() != Method::POST {
+            return Ok(None);
+        }
+        let mut given = request.headers().get_all(IDEMPOTENCY_KEY).iter();
+        let Some(key) = given.next() else { return Ok(None) };
+        let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+        let key = key.filter(|key| key.bytes().all(|c| c.is_ascii_graphic()));
+        let (Some(key), None) = (key, given.next()) else {
+            return Err(Problem::new(ProblemCode::IdempotencyKeyInvalid));
+        };
+        let client = match (self.identify)(request) {
+            Some(user) => format!("user {user}"),
+            None => format!("address {:?}", request.data::<ClientAddress>().map(|address| address.network())),
+        };
+        Ok(Some(IdempotencyKey { scope: format!("{client} {}", request.uri().path()), key: key.to_owned() }))
+    }
+
+    async fn run(&self, key: IdempotencyKey, request: Request) -> Result<Response> {
+        let (inner, keys) = (self.inner.clone(), self.keys.clone());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with its request, which the server bounds and awaits"
+        )]
+        let answered = tokio::spawn(async move {
+            let answer = inner.call(request).await;
+            let (answer, kept) = keep(answer).await;
+            let settled: Result<(), PortError> = match kept {
+                Some(progress) => keys.complete(&key, progress).await,
+                None => keys.abandon(&key).await,
+            };
+            if let Err(error) = settled {
+                // The claim expires by itself; until then a retry is told that the first request is still running.
+                tracing::warn!(%error, "an idempotency key could not be settled");
+            }
+            answer
+        });
+        match answered.await {
+            Ok(answer) => answer,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+}
+
+/// What to keep of an answer; nothing of one that another try could change.
+async fn keep(answer: Result<Response>) -> (Result<Response>, Option<Progress>) {
+    match answer {
+        Ok(response) => {
+            let secret = response.headers().get(CACHE_CONTROL).is_some_and(|value| value == "no-store");
+            if secret {
+                return (Ok(response), Some(Progress::Withheld));
+            }
+            let (parts, body) = response.into_parts();
+            let Ok(body) = body.into_bytes().await else {
+                return (Err(Problem::new(ProblemCode::Internal).into()), None);
+            };
+            let headers = parts.headers.iter().filter_map(|(name, value)| {
+                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+            });
+            let answer = RecordedAnswer {
+                status: parts.status.as_u16(),
+                headers: headers.collect(),
+                body: body.clone(),
+            };
+            (Ok(Response::from_parts(parts, body.into())), Some(Progress::Answered(answer)))
+        }
+        Err(error) => {
+            let problem = problem_of(&error);
+            let kept = match problem.code() {
+                ProblemCode::Forbidden
+                | ProblemCode::RegistrationClosed
+                | ProblemCode::NotFound
+                | ProblemCode::EmailTaken
+                | ProblemCode::LastAdmin
+                | ProblemCode::MalformedBody
+                | ProblemCode::ValidationFailed => recorded(&problem).await,
+                _ => None,
+            };
+            (Err(error), kept)
+        }
+    }
+}
+
+async fn recorded(problem: &Problem) -> Option<Progress> {
+    let response = problem.clone().into_response();
+    let status = response.status().as_u16();
+    let body = response.into_body().into_bytes().await.ok()?;
+    let headers = vec![(CONTENT_TYPE.as_str().to_owned(), PROBLEM_JSON.to_owned())];
+    Some(Progress::Answered(RecordedAnswer { status, headers, body }))
+}
+
+fn replay(answer: RecordedAnswer) -> Result<Response> {
+    let is_problem = answer.headers.iter().any(|(_, value)| value == PROBLEM_JSON);
+    if is_problem {
+        return Err(problem_from(&answer.body).unwrap_or_else(|| Problem::new(ProblemCode::Internal)).into());
+    }
+    let mut response = Response::builder()
+        .status(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK))
+        .body(Body::from_bytes(answer.body));
+    for (name, value) in answer.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    Ok(response)
+}
+
+fn problem_from(body: &[u8]) -> Option<Problem> {
+    let body = ProblemBody::parse_from_json(serde_json::from_slice(body).ok()?).ok()?;
+    let problem = Problem::new(body.code.parse().ok()?).with_detail(body.detail);
+    Some(problem.with_errors(body.errors.unwrap_or_default()))
+}
+
+/// Two requests are one if their query, media type and body are; scope and key tell the rest.
+fn fingerprint(request: &Request, body: &[u8]) -> Fingerprint {
+    let mut context = Context::new(&SHA256);
+    for part in [request.uri().query().unwrap_or_default(), request.content_type().unwrap_or_default()] {
+        context.update(part.as_bytes());
+        context.update(b"\n");
+    }
+    context.update(body);
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    Fingerprint(digest)
+}

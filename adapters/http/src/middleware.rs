@@ -1,0 +1,180 @@
+//! Everything between the server and the endpoints, in one place: [`protect`].
+//!
+//! A request passes, from the outside in, and its answer from the inside out:
+//!
+//! 1. **identity** – [`RequestId`](request_id), [`ClientAddress`], the route: known before anything can fail
+//! 2. **access line** ([`access_log`]) – one per request, with the final status, also for a client that went away
+//! 3. **headers** ([`security_headers`]) – on every answer
+//! 4. **rate limit** ([`rate_limit`]) – refused requests go no further, and all that counts shows what is left
+//! 5. **problems** ([`Problem`]) – whatever went wrong inside becomes one
+//! 6. **refusals** – what the server could not accept as a request, and methods that no path has
+//! 7. **body** ([`body`]) – size and pace, so that a handler can simply read
+//! 8. **deadline** and **panics** – a handler ends, and ends only itself
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use poem::endpoint::{DynEndpoint, ToDynEndpoint};
+use poem::error::MethodNotAllowedError;
+use poem::http::{Method, StatusCode, header};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Result};
+use portwright_domain::ports::{Clock, IdGenerator, Quota, RateLimiter};
+use tokio::time::timeout;
+use tracing::Instrument;
+
+use crate::problem::{Problem, ProblemCode};
+use crate::server::{Refusal, ServerLimits};
+
+mod access_log;
+mod answer;
+mod body;
+mod client_address;
+mod rate_limit;
+mod request_id;
+mod routes;
+mod security_headers;
+
+use access_log::AccessLine;
+use answer::Exchange;
+pub use client_address::{ClientAddress, NetworkInvalid, TrustedProxies};
+pub use rate_limit::Identify;
+use rate_limit::RateLimits;
+use request_id::RequestId;
+use routes::Route;
+pub use routes::Routes;
+
+/// What the layers need.
+pub struct Protection {
+    /// Bounds on what a client can take up.
+    pub limits: ServerLimits,
+    /// Every path that is served, with its methods.
+    pub routes: Routes,
+    /// Who may tell us on whose behalf a request comes.
+    pub proxies: TrustedProxies,
+    /// Makes request ids.
+    pub ids: Arc<dyn IdGenerator>,
+    /// Tells when a rate window ends.
+    pub clock: Arc<dyn Clock>,
+    /// Counts requests.
+    pub limiter: Arc<dyn RateLimiter>,
+    /// How many requests a client may send.
+    pub quota: Quota,
+    /// Tells who sends a request.
+    pub identify: Identify,
+}
+
+/// An endpoint behind its layers. It never fails: what went wrong is an answer.
+pub struct Protected {
+    endpoint: Box<dyn DynEndpoint<Output = Response>>,
+    limits: ServerLimits,
+    routes: Routes,
+    proxies: TrustedProxies,
+    ids: Arc<dyn IdGenerator>,
+    rates: RateLimits,
+}
+
+/// Probes and scrapes: they are neither counted nor logged, so that watching the service costs nobody anything.
+fn unmetered(path: &str) -> bool {
+    path == "/metrics" || path == "/health" || path.starts_with("/health/")
+}
+
+/// Puts all layers around `endpoint`.
+#[must_use]
+pub fn protect(endpoint: impl IntoEndpoint<Endpoint: 'static>, protection: Protection) -> Protected {
+    let Protection { limits, routes, proxies, ids, clock, limiter, quota, identify } = protection;
+    Protected {
+        endpoint: Box::new(ToDynEndpoint(endpoint.into_endpoint().map_to_response())),
+        limits,
+        routes,
+        proxies,
+        ids,
+        rates: RateLimits::new(limiter, quota, clock, identify),
+    }
+}
+
+impl Endpoint for Protected {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        let id = RequestId::of(&request, &*self.ids);
+        let client = ClientAddress::of(&request, &self.proxies);
+        let route = self.routes.find(request.uri().path());
+        let exchange = Exchange::new(&request, id.clone());
+        let line = AccessLine::begin(&request, &id, route);
+        request.set_data(client);
+
+        let mut response = self.counted(request, client, route, &exchange).instrument(line.span()).await;
+        id.write(&mut response);
+        security_headers::write(&mut response);
+        line.end(response.status());
+        Ok(response)
+    }
+}
+
+impl Protected {
+    /// The bounds that the endpoint was protected with.
+    pub(crate) const fn limits(&self) -> &ServerLimits {
+        &self.limits
+    }
+
+    /// The proxies that the endpoint trusts.
+    pub(crate) const fn proxies(&self) -> &TrustedProxies {
+        &self.proxies
+    }
+
+    /// Takes the request from its client's share, and answers it if there was something left.
+    async fn counted(
+        &self,
+        request: Request,
+        client: ClientAddress,
+        route: Option<&Route>,
+        exchange: &Exchange,
+    ) -> Response {
+        let standing = self.rates.take(&request, client).await;
+        let answered = match standing.refused() {
+            Some(problem) => Err(problem.into()),
+            None => self.answered(request, route).await,
+        };
+        let mut response = exchange.answer(answered);
+        standing.write(&mut response);
+        response
+    }
+
+    async fn answered(&self, mut request: Request, route: Option<&Route>) -> Result<Response> {
+        if let Some(refusal) = request.data::<Refusal>() {
+            return Err(answer::refused(*refusal).into());
+        }
+        match (request.method(), route) {
+            (&(Method::TRACE | Method::CONNECT), _) => return Err(self.method_not_allowed(route).into()),
+            (&Method::OPTIONS, Some(_)) => return Ok(self.options(route)),
+            // `OPTIONS *` asks about the server as a whole.
+            (&Method::OPTIONS, None) if request.uri().path() == "*" => return Ok(self.options(None)),
+            _ => {}
+        }
+        let limits = route.and_then(Route::limits).unwrap_or(self.limits.route);
+        let watch = body::watch(&mut request, limits.body_bytes, &self.limits)?;
+        let handled = AssertUnwindSafe(self.endpoint.call(request)).catch_unwind();
+        let answered = match timeout(limits.deadline, handled).await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(_panic)) => {
+                tracing::error!("a handler panicked");
+                Err(Problem::new(ProblemCode::Internal).into())
+            }
+            Err(_elapsed) => Err(watch.late().into()),
+        };
+        match answered {
+            Err(error) if error.is::<MethodNotAllowedError>() => Err(self.method_not_allowed(route).into()),
+            answered => watch.judge(answered),
+        }
+    }
+
+    fn options(&self, route: Option<&Route>) -> Response {
+        let allow = self.routes.allow(route);
+        Response::builder().status(StatusCode::NO_CONTENT).header(header::ALLOW, allow).finish()
+    }
+
+    fn method_not_allowed(&self, route: Option<&Route>) -> Problem {
+        Problem::new(ProblemCode::MethodNotAllowed).with_header(header::ALLOW, self.routes.allow(route))
+    }
+}

@@ -1,0 +1,139 @@
+//! [`Routes`]: which paths there are, as the API document tells: for `Allow`, `OPTIONS`, limits and the log.
+
+use poem::http::{HeaderValue, Method};
+use serde_json::Value;
+
+use crate::server::RouteLimits;
+
+/// The paths that are served, each with its methods and limits.
+#[derive(Debug, Clone, Default)]
+pub struct Routes(Vec<Route>);
+
+/// One path template.
+#[derive(Debug, Clone)]
+pub(super) struct Route {
+    template: String,
+    methods: Vec<Method>,
+    limits: Option<RouteLimits>,
+}
+
+/// In the order in which `Allow` lists them.
+const METHODS: [Method; 6] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+impl Routes {
+    /// The paths of an OpenAPI document.
+    #[must_use]
+    pub fn of_document(document: &Value) -> Self {
+        let mut routes = Self::default();
+        for (template, operations) in document["paths"].as_object().into_iter().flatten() {
+            let names = |method: &Method| operations.get(method.as_str().to_ascii_lowercase()).is_some();
+            routes = routes.and(template, METHODS.into_iter().filter(names));
+        }
+        routes
+    }
+
+    /// One more path, for what the document does not list. Parameters are `{named}`; `GET` brings `HEAD`.
+    #[must_use]
+    pub fn and(mut self, template: &str, methods: impl IntoIterator<Item = Method>) -> Self {
+        let methods = methods.into_iter().collect();
+        self.0.push(Route { template: template.to_owned(), methods, limits: None });
+        // A literal segment wins over a parameter, as it does in the router.
+        self.0.sort_by_cached_key(|route| route.template.split('/').map(is_parameter).collect::<Vec<_>>());
+        self
+    }
+
+    /// Other limits than the usual ones for all methods of a path, which must be known already.
+    #[must_use]
+    pub fn with_limits(mut self, template: &str, limits: RouteLimits) -> Self {
+        for route in self.0.iter_mut().filter(|route| route.template == template) {
+            route.limits = Some(limits);
+        }
+        self
+    }
+
+    pub(super) fn find(&self, path: &str) -> Option<&Route> {
+        self.0.iter().find(|route| route.matches(path))
+    }
+
+    /// The methods of a route, or of the service as a whole, as `Allow` lists them.
+    pub(super) fn allow(&self, route: Option<&Route>) -> HeaderValue {
+        let routes = route.map_or(self.0.as_slice(), std::slice::from_ref);
+        let has = |method: &Method| routes.iter().any(|route| route.methods.contains(method));
+        let allowed =
+            METHODS.iter().filter(|method| has(method) || (**method == Method::HEAD && has(&Method::GET)));
+        let names: Vec<_> = allowed.chain([&Method::OPTIONS]).map(Method::as_str).collect();
+        HeaderValue::try_from(names.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("OPTIONS"))
+    }
+}
+
+impl Route {
+    pub(super) fn template(&self) -> &str {
+        &self.template
+    }
+
+    pub(super) const fn limits(&self) -> Option<RouteLimits> {
+        self.limits
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        let mut segments = path.split('/');
+        let all = self.template.split('/').all(|expected| {
+            segments.next().is_some_and(|segment| {
+                if is_parameter(expected) { !segment.is_empty() } else { segment == expected }
+            })
+        });
+        all && segments.next().is_none()
+    }
+}
+
+fn is_parameter(segment: &str) -> bool {
+    segment.starts_with('{') && segment.ends_with('}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes() -> Routes {
+        Routes::of_document(&serde_json::json!({"paths": {
+            "/users": {"get": {}, "post": {}},
+            "/users/{id}": {"parameters": [], "get": {}, "patch": {}, "delete": {}},
+            "/users/import": {"post": {}},
+        }}))
+    }
+
+    fn found<'r>(routes: &'r Routes, path: &str) -> Option<&'r str> {
+        routes.find(path).map(Route::template)
+    }
+
+    #[test]
+    fn a_path_finds_its_template_and_a_literal_wins() {
+        let routes = routes().and("/", [Method::GET]);
+        assert_eq!(found(&routes, "/users"), Some("/users"));
+        assert_eq!(found(&routes, "/users/7"), Some("/users/{id}"));
+        assert_eq!(found(&routes, "/users/import"), Some("/users/import"));
+        assert_eq!(found(&routes, "/"), Some("/"));
+        for unknown in ["/users/", "/users/7/", "/users/7/avatar", "/user", "", "*"] {
+            assert_eq!(found(&routes, unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn allow_lists_what_the_document_has_and_what_comes_with_it() {
+        let routes = routes();
+        let allow = |path| routes.allow(routes.find(path));
+        assert_eq!(allow("/users"), "GET, HEAD, POST, OPTIONS");
+        assert_eq!(allow("/users/7"), "GET, HEAD, PATCH, DELETE, OPTIONS");
+        assert_eq!(allow("/users/import"), "POST, OPTIONS");
+        assert_eq!(allow("/nowhere"), "GET, HEAD, POST, PATCH, DELETE, OPTIONS");
+    }
+
+    #[test]
+    fn a_path_may_have_limits_of_its_own() {
+        let limits = RouteLimits { body_bytes: 5, ..RouteLimits::default() };
+        let routes = routes().with_limits("/users/import", limits);
+        assert_eq!(routes.find("/users/import").and_then(Route::limits), Some(limits));
+        assert_eq!(routes.find("/users").and_then(Route::limits), None);
+    }
+}

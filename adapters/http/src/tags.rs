@@ -1,0 +1,13 @@
+//! The groups of operations in the document.
+
+use poem_openapi::Tags;
+
+#[derive(Tags)]
+pub(crate) enum Tag {
+    /// Register, sign in, stay signed in, sign out.
+    Auth,
+    /// The accounts.
+    Users,
+    /// Health, keys, and what an error means.
+    Operations,
+}

@@ -1,0 +1,277 @@
+//! The command line: what can be asked for. What is done about it is in `commands`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use portwright_domain::access::Role;
+use portwright_domain::user::Email;
+
+use crate::config::Override;
+
+/// A backend to start a service from.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portwright",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = "Settings come from the environment and from .env: `portwright config show` lists them.\n\
+                  Exit codes: 0 done, 1 a check failed, 2 usage, 69 a dependency is unavailable or the port is taken, \
+                  70 a bug, 73 cannot create the data directory, 75 try again, 77 permission, 78 configuration."
+)]
+pub struct Cli {
+    /// What to do; without it, serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of `serve`, which need no `serve` before them.
+    #[command(flatten)]
+    pub serve: ServeOptions,
+    /// The data directory [env: `DATA_DIR`]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API until told to stop (this is also what happens without a command)
+    Serve(ServeOptions),
+    /// Bring the database to this version, or see how far it is
+    #[command(subcommand)]
+    Migrate(Migrate),
+    /// Print the OpenAPI document
+    Openapi {
+        /// Write openapi/openapi.json instead
+        #[arg(long)]
+        write: bool,
+    },
+    /// See every setting, where it comes from and what it overrode; secrets are not shown
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Manage users where nobody is signed in
+    #[command(subcommand)]
+    Users(Users),
+    /// Ask the server on this machine how it is; exits 1 when it is not well
+    Health {
+        /// Only whether it answers, or whether requests may be sent to it
+        check: Option<HealthCheck>,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// Which
+        shell: Shell,
+    },
+}
+
+/// How to serve.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeOptions {
+    /// The port to listen on; 0 takes a free one [env: `PORT`]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// The address to listen on [env: `HOST`]
+    #[arg(long)]
+    pub host: Option<String>,
+    /// Leave the database as it is, and refuse to start if it is not of this version
+    #[arg(long)]
+    pub no_migrate: bool,
+}
+
+/// What to do about migrations.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Migrate {
+    /// Apply what is missing
+    Up,
+    /// List all, and which are applied
+    Status {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Exit 1 if something is missing, or not as this version knows it
+    Check,
+}
+
+/// What to tell about settings.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Every setting
+    Show {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything about one setting
+    Explain {
+        /// Its name, such as PORT
+        name: String,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What to do about users.
+#[derive(Debug, Subcommand)]
+pub enum Users {
+    /// Make an administrator
+    CreateAdmin {
+        /// Which user
+        #[command(flatten)]
+        account: Account,
+        /// The password
+        #[command(flatten)]
+        password: NewPasswordFrom,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a user another password, which ends all sessions of the user
+    SetPassword {
+        /// Which user
+        #[command(flatten)]
+        account: Account,
+        /// The password
+        #[command(flatten)]
+        password: NewPasswordFrom,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a user another role
+    SetRole {
+        /// Which user
+        #[command(flatten)]
+        account: Account,
+        /// admin, moderator or user
+        #[arg(long)]
+        role: Role,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Keep a user from signing in, and end all sessions of the user
+    Lock {
+        /// Which user
+        #[command(flatten)]
+        account: Account,
+        /// Let the user sign in again
+        #[arg(long)]
+        undo: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// List all users, the oldest first
+    List {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which user.
+#[derive(Debug, Clone, Args)]
+pub struct Account {
+    /// The address of the user
+    #[arg(long, value_parser = email)]
+    pub email: Email,
+}
+
+/// Where a new password comes from. Never from the command line, which every user of the machine can see.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct NewPasswordFrom {
+    /// Read the password from the standard input; without this, one is made up and shown
+    #[arg(long)]
+    pub password_stdin: bool,
+}
+
+/// What to ask a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HealthCheck {
+    /// Whether the process answers
+    Live,
+    /// Whether requests may be sent to it
+    Ready,
+}
+
+fn email(text: &str) -> Result<Email, String> {
+    Email::parse(text).map_err(|invalid| invalid.to_string())
+}
+
+impl Cli {
+    /// The command, and the settings that the command line decides.
+    #[must_use]
+    pub fn split(self) -> (Command, Vec<Override>) {
+        let command = self.command.unwrap_or(Command::Serve(self.serve));
+        let mut overrides = Vec::new();
+        let mut decide = |name, flag, value: Option<String>| {
+            overrides.extend(value.map(|value| Override { name, flag, value }));
+        };
+        decide("DATA_DIR", "--data-dir", self.data_dir);
+        if let Command::Serve(options) = &command {
+            decide("PORT", "--port", options.port.map(|port| port.to_string()));
+            decide("HOST", "--host", options.host.clone());
+        }
+        (command, overrides)
+    }
+}
+
+/// The completions of a shell, as a script.
+#[must_use]
+pub fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "portwright", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn split(arguments: &[&str]) -> (Command, Vec<(&'static str, String)>) {
+        let all = ["portwright"].iter().chain(arguments);
+        let (command, overrides) = Cli::try_parse_from(all).expect("a command line").split();
+        (command, overrides.into_iter().map(|given| (given.flag, given.value)).collect())
+    }
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn to_serve_is_the_default_and_takes_the_same_options() {
+        for arguments in [
+            &["--port", "8080", "--data-dir", "d", "--no-migrate"][..],
+            &["serve", "--port", "8080", "--data-dir", "d", "--no-migrate"],
+        ] {
+            let (command, overrides) = split(arguments);
+            assert!(matches!(command, Command::Serve(ServeOptions { no_migrate: true, .. })));
+            let expected = [("--data-dir", "d".to_owned()), ("--port", "8080".to_owned())];
+            assert_eq!(overrides, expected);
+        }
+        assert!(matches!(split(&[]), (Command::Serve(_), overrides) if overrides.is_empty()));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for arguments in [
+            &["--port", "http"][..],
+            &["--port", "65536"],
+            &["users", "create-admin", "--email", "nobody"],
+            &["users", "set-role", "--email", "a@b.example", "--role", "emperor"],
+            &["users", "set-password"],
+            &["health", "wealthy"],
+            &["conjure"],
+        ] {
+            let all = ["portwright"].iter().chain(arguments);
+            let error = Cli::try_parse_from(all).expect_err("refused");
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What each command does.
+
+mod config;
+mod health;
+
+use std::ffi::OsString;
+use std::future::Future;
+
+use clap::Parser;
+
+use crate::cli::{self, Cli, Command};
+use crate::config::{Config, Override, Sources};
+use crate::exit::Exit;
+use crate::failure::{Failure, Problem};
+use crate::output;
+use crate::telemetry::{self, Usual};
+
+/// Runs one command line, says what went wrong, and answers the status to end with.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way, too. A reader that has gone away has seen enough.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    run(cli).unwrap_or_else(|failure| {
+        output::complain(&failure.to_string());
+        failure.exit()
+    })
+}
+
+fn run(cli: Cli) -> Result<Exit, Failure> {
+    let (command, overrides) = cli.split();
+    match command {
+        Command::Completions { shell } => output::print(&cli::completions(shell))?,
+        Command::Config(command) => config::run(&command, &Config::read(&Sources::of_process(overrides)))?,
+        Command::Health { check } => {
+            let config = prepare(overrides, Usual::Command)?;
+            return block_on(health::run(&config, check));
+        }
+        Command::Serve(_) => return Err(not_wired("serve")),
+        Command::Migrate(_) => return Err(not_wired("migrate")),
+        Command::Openapi { .. } => return Err(not_wired("openapi")),
+        Command::Users(_) => return Err(not_wired("users")),
+    }
+    Ok(Exit::Done)
+}
+
+/// The seam to the application: the composition root replaces each use by the body of the command.
+fn not_wired(command: &str) -> Failure {
+    Failure::new(Exit::Bug, Problem::new(format!("`{command}` is not wired yet")))
+}
+
+/// The configuration, with the log started as it says.
+fn prepare(overrides: Vec<Override>, usual: Usual) -> Result<Config, Failure> {
+    let config = Config::read(&Sources::of_process(overrides)).config?;
+    telemetry::init(&config.log, usual);
+    Ok(config)
+}
+
+/// Runs what needs the runtime.
+fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        Failure::new(Exit::TryAgain, Problem::new(format!("cannot start threads ({error})")))
+    })?;
+    let result = runtime.block_on(work);
+    // A thread that hangs in a system call must not keep the process alive.
+    runtime.shutdown_background();
+    result
+}

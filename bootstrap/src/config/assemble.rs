@@ -1,0 +1,142 @@
+//! From variables to a configuration: the rules between them.
+
+use std::path::Path;
+
+use portwright_domain::ports::Quota;
+use portwright_domain::session::SessionLimits;
+use portwright_domain::user::Email;
+
+use super::reader::{Reader, Reading};
+use super::secret::Secret;
+use super::sources::Sources;
+use super::variables as v;
+use super::{
+    AppEnv, Config, Database, FirstAdmin, Hashing, Jwt, Listen, Log, Shutdown, SigningKeySource, misspelt,
+};
+use crate::failure::Failure;
+
+/// Reads everything there is, so that one run tells everything that is wrong.
+pub(super) fn assemble(sources: &Sources) -> Reading {
+    let mut reader = Reader::new(sources);
+    let config = config(&mut reader);
+    reader.problems.extend(misspelt::problems(sources));
+    let Reader { settings, problems, .. } = reader;
+    let config = match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(Failure::config(problems)),
+    };
+    Reading { settings, config }
+}
+
+/// `None` only if there is a problem; a value with one does not keep the others from being looked at.
+fn config(reader: &mut Reader<'_>) -> Option<Config> {
+    let app_env = reader.read(&v::APP_ENV);
+    reader.app_env = app_env.unwrap_or(AppEnv::Development);
+    let (host, port) = (reader.read(&v::HOST), reader.read(&v::PORT));
+    let data_dir = reader.read(&v::DATA_DIR);
+    let jwt = jwt(reader);
+    let session = session(reader);
+    let registration = reader.read(&v::REGISTRATION);
+    let first_admin = first_admin(reader);
+    let rate_limit = quota(reader.read(&v::RATE_LIMIT_MAX_REQUESTS), reader.read(&v::RATE_LIMIT_WINDOW_MS));
+    let login = quota(reader.read(&v::LOGIN_MAX_FAILURES), reader.read(&v::LOGIN_WINDOW_MS));
+    let trusted_proxies = reader.read(&v::TRUSTED_PROXIES).unwrap_or_default();
+    let (threads, queue) = (reader.read(&v::HASHING_THREADS), reader.read(&v::HASHING_QUEUE));
+    let health_secret = reader.read(&v::HEALTH_CHECK_SECRET);
+    refuse_well_known(reader, &v::HEALTH_CHECK_SECRET.spec, health_secret.as_ref());
+    let (format, filter) = (reader.read(&v::LOG_FORMAT), reader.read(&v::RUST_LOG));
+    let (ready_delay, timeout) = (reader.read(&v::SHUTDOWN_READY_DELAY), reader.read(&v::SHUTDOWN_TIMEOUT));
+    Some(Config {
+        app_env: app_env?,
+        listen: Listen { host: host?, port: port? },
+        database: Database::sqlite_in(Path::new(data_dir.as_ref()?)),
+        data_dir: data_dir?,
+        jwt: jwt?,
+        session: session?,
+        registration: registration?,
+        first_admin,
+        rate_limit: rate_limit?,
+        login: login?,
+        trusted_proxies,
+        hashing: Hashing { threads: threads?, queue: queue? },
+        health_secret,
+        log: Log { format: format?, filter },
+        shutdown: Shutdown { ready_delay: ready_delay?, timeout: timeout? },
+    })
+}
+
+fn quota(limit: Option<u32>, window: Option<std::time::Duration>) -> Option<Quota> {
+    Some(Quota { limit: limit?, window: window? })
+}
+
+fn jwt(reader: &mut Reader<'_>) -> Option<Jwt> {
+    let file = reader.read(&v::JWT_PRIVATE_KEY_FILE);
+    let secret = reader.read(&v::JWT_SECRET);
+    let access_ttl = reader.read(&v::JWT_EXPIRES_IN);
+    let (file_spec, secret_spec) = (&v::JWT_PRIVATE_KEY_FILE.spec, &v::JWT_SECRET.spec);
+    refuse_well_known(reader, secret_spec, secret.as_ref());
+    match (reader.is_given(file_spec), reader.is_given(secret_spec)) {
+        (true, true) => reader.refuse(
+            &[file_spec, secret_spec],
+            "JWT_PRIVATE_KEY_FILE and JWT_SECRET are both set, and one key signs",
+            "remove JWT_SECRET, unless clients of yours verify tokens with it",
+        ),
+        (false, false) if reader.app_env == AppEnv::Production => reader.refuse(
+            &[&v::APP_ENV.spec],
+            "JWT_PRIVATE_KEY_FILE is not set, and production does not make up a key",
+            "`openssl genpkey -algorithm ed25519 -out jwt.pem` makes one; or set JWT_SECRET to 32 random bytes or more",
+        ),
+        _ => {}
+    }
+    let key = match (file, secret) {
+        (Some(file), _) => SigningKeySource::File(file),
+        (None, Some(secret)) => SigningKeySource::Secret(secret),
+        (None, None) => SigningKeySource::DataDir,
+    };
+    Some(Jwt { key, access_ttl: access_ttl? })
+}
+
+/// Tests may use the secrets of the examples; nobody else, since everybody knows them.
+fn refuse_well_known(reader: &mut Reader<'_>, spec: &'static v::Spec, secret: Option<&Secret>) {
+    if reader.app_env != AppEnv::Test && secret.is_some_and(Secret::is_well_known) {
+        let what = format!("{} is a secret that everybody knows", spec.name);
+        reader.refuse(&[spec], what, "`openssl rand -base64 48` makes one that nobody knows");
+    }
+}
+
+fn session(reader: &mut Reader<'_>) -> Option<SessionLimits> {
+    let (idle, absolute) = (reader.read(&v::SESSION_IDLE_TIMEOUT), reader.read(&v::SESSION_LIFETIME));
+    let (idle, absolute) = (idle?, absolute?);
+    if idle > absolute {
+        reader.refuse(
+            &[&v::SESSION_IDLE_TIMEOUT.spec, &v::SESSION_LIFETIME.spec],
+            "SESSION_IDLE_TIMEOUT is longer than SESSION_LIFETIME",
+            "shorten the first, or lengthen the second",
+        );
+    }
+    Some(SessionLimits { idle, absolute })
+}
+
+fn first_admin(reader: &mut Reader<'_>) -> FirstAdmin {
+    let (email, password) = (reader.read(&v::ADMIN_EMAIL), reader.read(&v::ADMIN_PASSWORD));
+    let (email_spec, password_spec) = (&v::ADMIN_EMAIL.spec, &v::ADMIN_PASSWORD.spec);
+    let production = reader.app_env == AppEnv::Production;
+    if production && reader.is_given(email_spec) != reader.is_given(password_spec) {
+        reader.refuse(
+            &[email_spec, password_spec],
+            "only one of ADMIN_EMAIL and ADMIN_PASSWORD is set",
+            "set both (ADMIN_PASSWORD_FILE keeps the password out of the environment), or none of them and use \
+             `portwright users create-admin`",
+        );
+    }
+    match (email, password) {
+        (None, None) if production => FirstAdmin::ByCommand,
+        (email, password) => {
+            let email = email.unwrap_or_else(|| Email::from_stored("admin@localhost".to_owned()));
+            match password {
+                Some(password) => FirstAdmin::Given { email, password },
+                None => FirstAdmin::Generated { email },
+            }
+        }
+    }
+}

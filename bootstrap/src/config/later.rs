@@ -1,0 +1,101 @@
+//! Variables that the product promises and this version cannot obey.
+//!
+//! To ignore one would be a lie: whoever sets `DATABASE_URL` believes that the data goes there. So setting one is a
+//! problem — but not where the value asks for nothing else than what happens anyway ([`HARMLESS`]).
+
+/// Variables that come together.
+pub(super) struct Later {
+    /// What they configure.
+    pub(super) feature: &'static str,
+    /// What happens in this version.
+    pub(super) instead: &'static str,
+    pub(super) names: &'static [&'static str],
+}
+
+pub(super) static LATER: &[Later] = &[
+    Later {
+        feature: "PostgreSQL",
+        instead: "users and sessions are kept in SQLite, in DATA_DIR",
+        names: &[
+            "DATABASE_URL",
+            "DATABASE_REPLICA_URLS",
+            "DB_HOST",
+            "DB_PORT",
+            "DB_USER",
+            "DB_USERNAME",
+            "DB_PASSWORD",
+            "DB_PASSWORD_FILE",
+            "DB_NAME",
+            "DB_DATABASE",
+            "DB_REPLICA_HOSTS",
+            "DB_CONNECTION_LIMIT",
+            "DB_SSLMODE",
+        ],
+    },
+    Later {
+        feature: "Redis",
+        instead: "rate limits are counted in the process",
+        names: &[
+            "REDIS_URL",
+            "REDIS_HOST",
+            "REDIS_PORT",
+            "REDIS_PASSWORD",
+            "REDIS_PASSWORD_FILE",
+            "REDIS_DB",
+            "REDIS_CLUSTER_NODES",
+        ],
+    },
+    Later {
+        feature: "file storage",
+        instead: "no files are taken",
+        names: &[
+            "STORAGE_STRATEGY",
+            "STORAGE_ENDPOINT",
+            "STORAGE_ACCESS_KEY",
+            "STORAGE_SECRET_KEY",
+            "STORAGE_SECRET_KEY_FILE",
+            "STORAGE_BUCKET_NAME",
+            "STORAGE_REGION",
+            "STORAGE_FORCE_PATH_STYLE",
+        ],
+    },
+    Later {
+        feature: "background jobs",
+        instead: "there are no jobs and no workers",
+        names: &[
+            "COMPUTE_APP_ROLE",
+            "COMPUTE_AUTO_SPAWN",
+            "COMPUTE_MIN_WORKERS",
+            "COMPUTE_MAX_WORKERS",
+            "COMPUTE_CONCURRENCY",
+            "COMPUTE_LEASE",
+            "QUEUE_BACKEND",
+            "QUEUE_ATTEMPTS",
+            "QUEUE_BACKOFF_TYPE",
+            "QUEUE_BACKOFF_DELAY",
+            "QUEUE_REMOVE_ON_COMPLETE",
+            "QUEUE_REMOVE_ON_FAIL",
+        ],
+    },
+    Later { feature: "metrics", instead: "there are no metrics", names: &["MANAGEMENT_PORT"] },
+];
+
+/// Values that ask for what happens anyway.
+static HARMLESS: &[(&str, &[&str])] = &[
+    ("STORAGE_STRATEGY", &["local"]),
+    ("COMPUTE_APP_ROLE", &["api", "all"]),
+    ("COMPUTE_AUTO_SPAWN", &["false", "0"]),
+    ("COMPUTE_MIN_WORKERS", &["0"]),
+    ("COMPUTE_MAX_WORKERS", &["0"]),
+    ("QUEUE_BACKEND", &["embedded"]),
+];
+
+/// What the variable will configure, if it is one of them.
+pub(super) fn find(name: &str) -> Option<&'static Later> {
+    LATER.iter().find(|later| later.names.contains(&name))
+}
+
+/// Whether this value of a later variable asks for nothing.
+pub(super) fn is_harmless(name: &str, value: &str) -> bool {
+    value.is_empty() || HARMLESS.iter().any(|(known, values)| *known == name && values.contains(&value))
+}

@@ -1,0 +1,66 @@
+//! From the text of a variable to its value.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::duration::{self, Bare};
+use crate::config::{Network, Secret};
+
+pub(super) fn one_of<T: Copy>(text: &str, values: &[(&str, T)]) -> Result<T, String> {
+    let found = values.iter().find(|(name, _)| *name == text);
+    found.map(|&(_, value)| value).ok_or_else(|| "it is none of these".to_owned())
+}
+
+pub(super) fn number<T: TryFrom<usize>>(text: &str, range: RangeInclusive<usize>) -> Result<T, String> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("it is no whole number".to_owned());
+    }
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| "it is out of range".to_owned())
+}
+
+pub(super) fn duration(text: &str, bare: Bare, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let duration = duration::parse(text, bare)?;
+    if range.contains(&duration) { Ok(duration) } else { Err("it is out of range".to_owned()) }
+}
+
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let is_name = text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    if is_name || text.parse::<IpAddr>().is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("it is neither".to_owned())
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the table wants one shape; the operating system judges paths")]
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
+}
+
+pub(super) fn readable_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let metadata = File::open(&path).and_then(|file| file.metadata()).map_err(|error| error.to_string())?;
+    if metadata.is_dir() { Err("it is a directory".to_owned()) } else { Ok(path) }
+}
+
+pub(super) fn secret(text: &str, fewest_bytes: usize) -> Result<Secret, String> {
+    if text.len() < fewest_bytes {
+        Err(format!("it has {}", text.len()))
+    } else {
+        Ok(Secret::new(text.to_owned()))
+    }
+}
+
+pub(super) fn networks(text: &str) -> Result<Vec<Network>, String> {
+    text.split(',').map(str::trim).filter(|block| !block.is_empty()).map(Network::parse).collect()
+}
+
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,217 @@
+//! The data directory: made where it is missing, and used by one server at a time.
+//!
+//! The lock is the kernel's (`flock`), so it ends with the process however that ends, and no stale file is ever in the
+//! way. What the file says is only for people and for the next start: who holds the lock. Commands that need nothing
+//! but the database leave the lock alone.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Problem};
+
+/// The name of the lock file.
+pub const LOCK_NAME: &str = "portwright.lock";
+
+/// A directory that exists.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// Makes the directory, and those above it, where they are missing; nobody but the owner gets in.
+    ///
+    /// # Errors
+    /// `Permission` if the operating system does not let us, `CannotCreate` for every other reason.
+    pub fn create(path: &Path) -> Result<Self, Failure> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|error| refused("create the data directory", path, &error))?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Keeps every other server out until the lock is dropped or the process ends.
+    ///
+    /// # Errors
+    /// `TryAgain` if another server has it, `Permission` or `CannotCreate` if there can be no lock file.
+    pub fn lock(&self) -> Result<ServerLock, Failure> {
+        let path = self.0.join(LOCK_NAME);
+        let refused = |error: &io::Error| refused("lock the data directory with", &path, error);
+        // Not truncated: until the lock is ours, the content is the holder's.
+        let opened =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = opened.map_err(|error| refused(&error))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from) {
+            Ok(()) => {
+                let mut lock = ServerLock { file, holder: Holder::this_process() };
+                lock.write().map_err(|error| refused(&error))?;
+                Ok(lock)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(self.in_use(&mut file)),
+            Err(error) => Err(refused(&error)),
+        }
+    }
+
+    fn in_use(&self, lock: &mut File) -> Failure {
+        let mut text = String::new();
+        let read = lock.read_to_string(&mut text).ok();
+        let holder = read.and_then(|_| serde_json::from_str::<Holder>(&text).ok());
+        let (who, fix) = match holder {
+            Some(Holder { pid, address, .. }) => {
+                let at = address.map(|address| format!(", http://{address}")).unwrap_or_default();
+                (
+                    format!(" (pid {pid}{at})"),
+                    format!("stop it (kill {pid}), or give this one another DATA_DIR"),
+                )
+            }
+            // It has locked the file and not written it yet.
+            None => (String::new(), "stop it, or give this one another DATA_DIR".to_owned()),
+        };
+        let what = format!("another server{who} uses the data directory {}", self.0.display());
+        Failure::new(Exit::TryAgain, Problem::new(what).fix(fix))
+    }
+}
+
+/// The only server on its data directory, for as long as this lives.
+#[derive(Debug)]
+pub struct ServerLock {
+    file: File,
+    holder: Holder,
+}
+
+impl ServerLock {
+    /// Tells whoever looks at the lock file where this server listens.
+    pub fn announce(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.holder.address = Some(address);
+        self.write()
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let mut text = serde_json::to_vec(&self.holder)?;
+        text.push(b'\n');
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.set_len(0)?;
+        self.file.write_all(&text)
+    }
+}
+
+/// Who holds the lock; with its start, a process id is one process only.
+#[derive(Debug, Serialize, Deserialize)]
+struct Holder {
+    pid: u32,
+    /// When the process started, in clock ticks since the machine did.
+    started: Option<u64>,
+    exe: Option<PathBuf>,
+    address: Option<SocketAddr>,
+}
+
+impl Holder {
+    fn this_process() -> Self {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok();
+        Self {
+            pid: std::process::id(),
+            started: stat.as_deref().and_then(start_time),
+            exe: std::env::current_exe().ok(),
+            address: None,
+        }
+    }
+}
+
+/// Field 22 of `/proc/<pid>/stat`; the command, field 2, may have spaces and parentheses of its own.
+fn start_time(stat: &str) -> Option<u64> {
+    let (_, behind_command) = stat.rsplit_once(") ")?;
+    behind_command.split(' ').nth(22 - 3)?.parse().ok()
+}
+
+fn refused(what: &str, path: &Path, error: &io::Error) -> Failure {
+    let exit =
+        if error.kind() == ErrorKind::PermissionDenied { Exit::Permission } else { Exit::CannotCreate };
+    let problem = Problem::new(format!("cannot {what} {} ({error})", path.display()));
+    Failure::new(
+        exit,
+        problem.fix("DATA_DIR must be a directory on a local disk that this user may write to"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn the_directory_is_made_for_its_owner_only() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let path = parent.path().join("a/b");
+        let dir = DataDir::create(&path).expect("made");
+        assert_eq!(fs::metadata(dir.path()).expect("there").permissions().mode() & 0o777, 0o700);
+        DataDir::create(&path).expect("there already");
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_a_directory_is_exit_73_and_names_the_cause() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        for path in [file.path().to_owned(), file.path().join("below")] {
+            let failure = DataDir::create(&path).expect_err("refused");
+            assert_eq!(failure.exit(), Exit::CannotCreate);
+            assert!(failure.to_string().contains("cannot create the data directory"), "{failure}");
+        }
+        let denied = refused("create", Path::new("/x"), &ErrorKind::PermissionDenied.into());
+        assert_eq!(denied.exit(), Exit::Permission);
+    }
+
+    #[test]
+    fn a_second_server_is_refused_and_told_who_is_there() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let dir = DataDir::create(parent.path()).expect("made");
+        let mut lock = dir.lock().expect("the first");
+        lock.announce("127.0.0.1:3000".parse().expect("an address")).expect("written");
+        let failure = dir.lock().expect_err("the second");
+        assert_eq!(failure.exit(), Exit::TryAgain);
+        let pid = std::process::id();
+        assert!(failure.to_string().contains(&format!("(pid {pid}, http://127.0.0.1:3000)")), "{failure}");
+        drop(lock);
+        dir.lock().expect("free again");
+    }
+
+    #[test]
+    fn a_lock_file_that_says_nothing_still_locks() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let dir = DataDir::create(parent.path()).expect("made");
+        let _lock = dir.lock().expect("the first");
+        fs::write(parent.path().join(LOCK_NAME), "half a lin").expect("written");
+        assert_eq!(dir.lock().expect_err("the second").exit(), Exit::TryAgain);
+    }
+
+    #[test]
+    fn a_child_process_does_not_keep_the_lock() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let dir = DataDir::create(parent.path()).expect("made");
+        let lock = dir.lock().expect("the first");
+        let mut child = Command::new("sleep").arg("60").spawn().expect("a child");
+        drop(lock);
+        let again = dir.lock();
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        again.expect("free again");
+    }
+
+    #[test]
+    fn the_start_time_is_found_behind_any_command() {
+        let fields: Vec<String> = (4..=30).map(|field| field.to_string()).collect();
+        assert_eq!(start_time(&format!("7 (a) b (c) S {}", fields.join(" "))), Some(22));
+        assert!(Holder::this_process().started.is_some());
+    }
+}

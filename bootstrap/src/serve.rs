@@ -1,0 +1,112 @@
+//! The API role: starts in order, serves, stops in order.
+//!
+//! Every step of the start is awaited, and nothing listens before all of them are done; so whoever can connect gets an
+//! answer, and a start that fails has taken no request.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use portwright_application::Services;
+use portwright_http::Server;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::data_dir::{DataDir, ServerLock};
+use crate::exit::Exit;
+use crate::failure::{Failure, Problem};
+use crate::first_run::{NewAdmin, ensure_admin};
+use crate::lifecycle::{Lifecycle, Phase};
+use crate::port;
+use crate::wiring::{Ambient, wire};
+
+/// How long opening a file or a port may take.
+const QUICK: Duration = Duration::from_secs(15);
+/// How long bringing the database up to date may take.
+const MIGRATION: Duration = Duration::from_mins(10);
+
+/// A server that takes requests.
+pub struct Running {
+    /// Where.
+    pub address: SocketAddr,
+    /// The administrator that this start made, if it did.
+    pub new_admin: Option<NewAdmin>,
+    /// The use cases behind it.
+    pub services: Services,
+    life: Lifecycle,
+    /// Given up last: the directory is free when nobody writes into it any more.
+    _lock: ServerLock,
+}
+
+impl Running {
+    /// Waits until it is told to stop and has stopped; the status to end with.
+    pub async fn ended(self) -> Exit {
+        self.life.run().await
+    }
+
+    /// Stops it in order, and waits for that.
+    pub async fn stop(self) -> Exit {
+        self.life.stop(Exit::Done);
+        self.ended().await
+    }
+}
+
+/// Starts a server. `migrate` says whether the database is brought up to date.
+///
+/// # Errors
+/// The step that failed, with its cause and the fix; what was opened before is closed again.
+pub async fn start(
+    config: &Config,
+    ambient: Ambient,
+    migrate: bool,
+    life: Lifecycle,
+) -> Result<Running, Failure> {
+    let lock = life.step("take the data directory", QUICK, async { DataDir::create(&config.data_dir)?.lock() });
+    let mut lock = lock.await?;
+    match begin(config, ambient, migrate, &life).await {
+        Ok((address, new_admin, services)) => {
+            if let Err(error) = lock.announce(address) {
+                tracing::warn!(%error, "the lock file does not say where this server listens");
+            }
+            Ok(Running { address, new_admin, services, life, _lock: lock })
+        }
+        Err(failure) => {
+            life.stop(failure.exit());
+            life.run().await;
+            Err(failure)
+        }
+    }
+}
+
+async fn begin(
+    config: &Config,
+    ambient: Ambient,
+    migrate: bool,
+    life: &Lifecycle,
+) -> Result<(SocketAddr, Option<NewAdmin>, Services), Failure> {
+    let app = life
+        .step("open the database", MIGRATION, wire(config, ambient, migrate, life.soft()))
+        .await?;
+    let store = app.store;
+    life.on_stop(Phase::CloseStores, "close the database", async move { store.close().await });
+
+    let admin = ensure_admin(config, &app.services.operators);
+    let new_admin = life.step("make the first administrator", QUICK, admin).await?;
+
+    let listener = life.step("take the port", QUICK, port::bind(&config.listen)).await?;
+    let address = listener.local_addr().map_err(|error| {
+        Failure::new(Exit::Bug, Problem::new(format!("the port has no address ({error})")))
+    })?;
+
+    let stop = CancellationToken::new();
+    let server = Server::new(listener, app.api).run(stop.clone(), config.shutdown.timeout);
+    #[expect(clippy::disallowed_methods, reason = "the phase that finishes requests waits for it")]
+    let server = tokio::spawn(server);
+    life.on_stop(Phase::StopAccepting, "stop accepting", async move { stop.cancel() });
+    life.on_stop(Phase::FinishRequests, "finish requests", async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the server ended in a panic");
+        }
+    });
+    life.mark_ready();
+    Ok((address, new_admin, app.services))
+}

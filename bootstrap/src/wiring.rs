@@ -1,0 +1,171 @@
+//! The whole application from its configuration: what the world is, what we do with it, and how it is reached.
+//!
+//! Read [`wire`] from top to bottom. Every port is chosen in one `match`, in the open; a new adapter is one more arm.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portwright_application::{Policy, Ports, Services};
+use portwright_domain::ports::{Clock, HealthProbe, IdGenerator, Observer, PasswordHasher, Store, Unobserved};
+use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, TrustedProxies, api};
+use portwright_memory::{MemoryRateLimiter, SystemClock, UuidV7};
+use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
+use portwright_sqlite::{SqliteConfig, SqliteHealth, SqliteStore};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{AppEnv, Config, Database, Registration, SigningKeySource};
+use crate::exit::Exit;
+use crate::failure::{Failure, Problem};
+
+/// Tokens are made by this service for this service.
+const ISSUER: &str = "portwright";
+
+/// The name of the signing key's file in the data directory.
+const KEY_FILE: &str = "signing-key.pem";
+
+/// How many clients the embedded limiter tells apart; the oldest are forgotten beyond that.
+const LIMITER_KEYS: usize = 100_000;
+
+/// How long a sign-in waits for its turn to be hashed.
+const HASHING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time and identity: the two things of the world that a test wants in its hand.
+#[derive(Clone)]
+pub struct Ambient {
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// New identities.
+    pub ids: Arc<dyn IdGenerator>,
+}
+
+impl Ambient {
+    /// The system's clock, and identities that follow it.
+    #[must_use]
+    pub fn system() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Self { ids: Arc::new(UuidV7::new(clock.clone())), clock }
+    }
+}
+
+/// The application, ready to be served.
+pub struct App {
+    /// The use cases.
+    pub services: Services,
+    /// The same, over HTTP.
+    pub api: Arc<Protected>,
+    /// What must be closed when everything else has ended.
+    pub store: OpenStore,
+}
+
+/// The store, as what it is: to be closed in the end.
+pub enum OpenStore {
+    /// One file.
+    Sqlite(SqliteStore),
+}
+
+impl OpenStore {
+    /// Opens the store that the configuration names. `migrate` says whether its tables are brought up to date.
+    pub async fn open(database: &Database, migrate: bool) -> Result<Self, Failure> {
+        match database {
+            Database::Sqlite { file } => {
+                let config = SqliteConfig { migrate, ..SqliteConfig::at(file) };
+                Ok(Self::Sqlite(SqliteStore::init(&config).await?))
+            }
+        }
+    }
+
+    fn ports(&self) -> (Arc<dyn Store>, Arc<dyn HealthProbe>) {
+        match self {
+            Self::Sqlite(store) => (Arc::new(store.clone()), Arc::new(SqliteHealth::of(store.clone()))),
+        }
+    }
+
+    /// Waits for what is still going on, and closes.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+        }
+    }
+}
+
+/// Builds the application. `draining` is cancelled as soon as it is about to stop.
+///
+/// # Errors
+/// What cannot be opened, with its cause and the fix.
+pub async fn wire(
+    config: &Config,
+    ambient: Ambient,
+    migrate: bool,
+    draining: CancellationToken,
+) -> Result<App, Failure> {
+    // What surrounds us
+    let Ambient { clock, ids } = ambient;
+    let observer: Arc<dyn Observer> = Arc::new(Unobserved);
+
+    // The outside world
+    let open_store = OpenStore::open(&config.database, migrate).await?;
+    let (store, store_health) = open_store.ports();
+    let key = signing_key(config)?;
+    let tokens = Arc::new(JwtIssuer::new(&key, ISSUER, ISSUER));
+    let sealer = Arc::new(AeadSealer::new(&key));
+    let hasher: Arc<dyn PasswordHasher> = Arc::new(hasher(config)?);
+    let limiter = Arc::new(MemoryRateLimiter::new(LIMITER_KEYS, clock.clone()));
+
+    // What we do with it
+    let ports = Ports {
+        store,
+        hasher,
+        tokens: tokens.clone(),
+        sealer: sealer.clone(),
+        limiter: limiter.clone(),
+        clock: clock.clone(),
+        ids: ids.clone(),
+        observer,
+        probes: vec![store_health],
+    };
+    let policy = Policy {
+        registration_open: config.registration == Registration::Open,
+        access_ttl: config.jwt.access_ttl,
+        session: config.session,
+        login: config.login,
+    };
+    let services = Services::new(ports, policy);
+
+    // How it is reached
+    let ports = ApiPorts { tokens, sealer, limiter, clock, ids };
+    let policy = ApiPolicy {
+        quota: config.rate_limit,
+        proxies: TrustedProxies::default(),
+        health: health_details(config),
+        limits: ServerLimits::default(),
+    };
+    let api = Arc::new(api(&services, ports, policy, draining));
+    Ok(App { services, api, store: open_store })
+}
+
+fn signing_key(config: &Config) -> Result<SigningKey, Failure> {
+    let key = match &config.jwt.key {
+        SigningKeySource::DataDir => SigningKey::create(&config.data_dir.join(KEY_FILE)),
+        SigningKeySource::File(path) => SigningKey::load(path),
+        SigningKeySource::Secret(secret) => SigningKey::from_secret(secret.expose().as_bytes()),
+    };
+    key.map_err(|error| Failure::new(Exit::Config, Problem::new(error.to_string())))
+}
+
+fn hasher(config: &Config) -> Result<Argon2Hasher, Failure> {
+    let capacity = Capacity {
+        threads: config.hashing.threads.get(),
+        waiting: config.hashing.queue,
+        patience: HASHING_PATIENCE,
+    };
+    Ok(Argon2Hasher::try_new(Cost::default(), capacity)?)
+}
+
+fn health_details(config: &Config) -> HealthDetails {
+    match config.app_env {
+        AppEnv::Development | AppEnv::Test => HealthDetails::Everybody,
+        AppEnv::Production => {
+            HealthDetails::Trusted(config.health_secret.as_ref().map(|secret| secret.expose().to_owned()))
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Many clients that each send the next request as soon as they have the answer, for a while.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::client::Client;
+
+/// What was measured.
+pub struct Figures {
+    /// Answers in all.
+    pub answers: usize,
+    /// Answers per second.
+    pub rate: f64,
+    /// Half of the answers took at most this long, in milliseconds.
+    pub p50: f64,
+    /// 99 of 100 answers took at most this long, in milliseconds.
+    pub p99: f64,
+}
+
+/// Sends `request` from so many clients at a time; every answer must have this status.
+pub async fn run(address: &str, clients: usize, time: Duration, request: Vec<u8>, status: u16) -> Figures {
+    let begun = Instant::now();
+    let mut all = JoinSet::new();
+    for _ in 0..clients {
+        let (address, request) = (address.to_owned(), request.clone());
+        all.spawn(async move {
+            let mut client = Client::connect(&address).await;
+            let mut took = Vec::new();
+            while begun.elapsed() < time {
+                let sent = Instant::now();
+                let answer = client.send_raw(&request).await;
+                assert_eq!(answer.status, status, "{}", String::from_utf8_lossy(&answer.body));
+                took.push(sent.elapsed());
+            }
+            took
+        });
+    }
+    let mut took: Vec<Duration> = all.join_all().await.into_iter().flatten().collect();
+    let seconds = begun.elapsed().as_secs_f64();
+    took.sort_unstable();
+    let at = |share: f64| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+        let index = ((took.len() as f64 * share) as usize).min(took.len() - 1);
+        took[index].as_secs_f64() * 1000.0
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = took.len() as f64 / seconds;
+    Figures { answers: took.len(), rate, p50: at(0.5), p99: at(0.99) }
+}
+
+/// The bytes of a request.
+#[must_use]
+pub fn request(method: &str, path: &str, token: Option<&str>, body: &str) -> Vec<u8> {
+    let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+    let content = match body.len() {
+        0 => String::new(),
+        length => format!("Content-Type: application/json\r\nContent-Length: {length}\r\n"),
+    };
+    format!("{method} {path} HTTP/1.1\r\nHost: bench\r\n{authorization}{content}\r\n{body}").into_bytes()
+}

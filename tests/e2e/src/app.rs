@@ -1,0 +1,115 @@
+//! [`TestApp`]: a whole server to have for oneself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portwright::config::{Config, FirstAdmin};
+use portwright::lifecycle::Lifecycle;
+use portwright::serve::{Running, start};
+use portwright::wiring::Ambient;
+use portwright_domain::password::NewPassword;
+use portwright_domain::ports::Clock;
+use portwright_domain::user::Email;
+use portwright_testkit::{ManualClock, SequentialIds};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::caller::Caller;
+
+/// The administrator of every test.
+pub const ADMIN: &str = "admin@example.com";
+/// The password of everybody in a test.
+pub const PASSWORD: &str = "tango-velvet-harbor-91";
+
+/// A running server with a database of its own.
+pub struct TestApp {
+    running: Running,
+    clock: Arc<ManualClock>,
+    http: reqwest::Client,
+    // Removed after the server has gone.
+    _data: TempDir,
+}
+
+impl TestApp {
+    /// The embedded product, with limits that no test reaches by accident.
+    pub async fn embedded() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same, with a different configuration.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let data = TempDir::new().expect("a directory");
+        let mut config = Config::embedded(data.path());
+        config.rate_limit.limit = 1_000_000;
+        config.login.limit = 1_000_000;
+        config.first_admin = FirstAdmin::Given {
+            email: Email::parse(ADMIN).expect("an address"),
+            password: NewPassword::parse(PASSWORD).expect("a password"),
+        };
+        change(&mut config);
+        let clock = Arc::new(ManualClock::default());
+        let ids = Arc::new(SequentialIds::new(clock.clone()));
+        let ambient = Ambient { clock: clock.clone(), ids };
+        let life = Lifecycle::new(config.shutdown);
+        let running = start(&config, ambient, true, life).await.expect("the server starts");
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
+        Self { running, clock, http, _data: data }
+    }
+
+    /// `host:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.running.address.to_string()
+    }
+
+    /// Moves the clock that everything in the server asks.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// The time in the server.
+    #[must_use]
+    pub fn now(&self) -> portwright_domain::Timestamp {
+        self.clock.now()
+    }
+
+    /// Somebody who has not signed in.
+    #[must_use]
+    pub fn nobody(&self) -> Caller {
+        Caller::new(self.http.clone(), format!("http://{}", self.running.address))
+    }
+
+    /// The administrator, signed in.
+    pub async fn admin(&self) -> Caller {
+        self.sign_in(ADMIN, PASSWORD).await
+    }
+
+    /// Signs somebody in.
+    pub async fn sign_in(&self, email: &str, password: &str) -> Caller {
+        let answer = self.nobody().post("/auth/login", &json!({"email": email, "password": password})).await;
+        self.nobody().with_session(answer.expect(200))
+    }
+
+    /// A new user of this role, signed in.
+    pub async fn user(&self, role: &str) -> Caller {
+        let email = format!("{role}-{}@example.com", uuid::Uuid::new_v4().simple());
+        let admin = self.admin().await;
+        admin.post("/users", &new_user(&email, &json!({"role": role}))).await.expect(201);
+        self.sign_in(&email, PASSWORD).await
+    }
+
+    /// Stops the server in order; panics if that was not clean.
+    pub async fn stop(self) {
+        assert_eq!(self.running.stop().await, portwright::exit::Exit::Done);
+    }
+}
+
+/// The body of a new user, with some fields replaced or added.
+#[must_use]
+pub fn new_user(email: &str, more: &Value) -> Value {
+    let mut body = json!({"email": email, "password": PASSWORD, "firstName": "Ada", "lastName": "Lovelace"});
+    for (name, value) in more.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    body
+}

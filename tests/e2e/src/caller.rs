@@ -1,0 +1,98 @@
+//! [`Caller`]: somebody who calls the API, signed in or not.
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+
+use crate::answer::Answer;
+
+/// A client of the API.
+#[derive(Clone)]
+pub struct Caller {
+    http: Client,
+    base: String,
+    session: Value,
+}
+
+impl Caller {
+    pub(crate) fn new(http: Client, base: String) -> Self {
+        Self { http, base, session: Value::Null }
+    }
+
+    /// The same client with this session.
+    #[must_use]
+    pub fn with_session(&self, session: Value) -> Self {
+        Self { session, ..self.clone() }
+    }
+
+    /// The same client with another access token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        let mut other = self.clone();
+        other.session["accessToken"] = token.into();
+        other
+    }
+
+    /// The session as it was answered.
+    #[must_use]
+    pub fn session(&self) -> &Value {
+        &self.session
+    }
+
+    /// The access token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        self.session["accessToken"].as_str().unwrap_or_default()
+    }
+
+    /// The refresh token.
+    #[must_use]
+    pub fn refresh_token(&self) -> &str {
+        self.session["refreshToken"].as_str().unwrap_or_default()
+    }
+
+    /// The signed-in user's identity.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.session["user"]["id"].as_str().unwrap_or_default()
+    }
+
+    /// The path of the signed-in user.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/users/{}", self.id())
+    }
+
+    /// A request to be completed and sent with [`Caller::send`].
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match self.session["accessToken"].as_str() {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// Sends a request.
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// `POST` of JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// `PATCH` of JSON.
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::PATCH, path).json(body)).await
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+}

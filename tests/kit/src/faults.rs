@@ -1,0 +1,1 @@
+//! Ports that misbehave on cue.
