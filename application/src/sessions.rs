@@ -163,16 +163,11 @@ impl Sessions {
             }
             Err(_) => None,
         };
-        let (user, verdict) = match user {
-            Some(user) => {
-                let verdict = self.tools.hasher.verify(password, &user.password).await?;
-                (user, verdict)
-            }
-            None => {
-                self.tools.hasher.verify_nobody(password).await?;
-                return self.refused(guard.count_failure().await);
-            }
+        let Some(user) = user else {
+            self.tools.hasher.verify_nobody(password).await?;
+            return self.refused(guard.count_failure().await);
         };
+        let verdict = self.tools.hasher.verify(password, &user.password).await?;
         if verdict == Verdict::Mismatch || !user.is_active {
             return self.refused(guard.count_failure().await);
         }

@@ -25,8 +25,8 @@ pub struct Cli {
     /// Options of `serve`, which need no `serve` before them.
     #[command(flatten)]
     pub serve: ServeOptions,
-    /// The data directory [env: `DATA_DIR`]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// The data directory, which wins over `DATA_DIR`.
+    #[arg(long, help = "The data directory [env: DATA_DIR]", global = true, value_name = "DIR")]
     pub data_dir: Option<String>,
 }
 
@@ -65,11 +65,11 @@ pub enum Command {
 /// How to serve.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeOptions {
-    /// The port to listen on; 0 takes a free one [env: `PORT`]
-    #[arg(long)]
+    /// The port, which wins over `PORT`.
+    #[arg(long, help = "The port to listen on; 0 takes a free one [env: PORT]")]
     pub port: Option<u16>,
-    /// The address to listen on [env: `HOST`]
-    #[arg(long)]
+    /// The address to listen on, which wins over `HOST`.
+    #[arg(long, help = "The address to listen on [env: HOST]")]
     pub host: Option<String>,
     /// Leave the database as it is, and refuse to start if it is not of this version
     #[arg(long)]

@@ -2,6 +2,10 @@
 
 mod config;
 mod health;
+mod migrate;
+mod openapi;
+mod serve;
+mod users;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -40,17 +44,21 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             let config = prepare(overrides, Usual::Command)?;
             return block_on(health::run(&config, check));
         }
-        Command::Serve(_) => return Err(not_wired("serve")),
-        Command::Migrate(_) => return Err(not_wired("migrate")),
-        Command::Openapi { .. } => return Err(not_wired("openapi")),
-        Command::Users(_) => return Err(not_wired("users")),
+        Command::Serve(options) => {
+            let config = prepare(overrides, Usual::Server)?;
+            return block_on(serve::run(&config, &options));
+        }
+        Command::Migrate(command) => {
+            let config = prepare(overrides, Usual::Command)?;
+            return block_on(migrate::run(&config, command));
+        }
+        Command::Openapi { write } => openapi::run(write)?,
+        Command::Users(command) => {
+            let config = prepare(overrides, Usual::Command)?;
+            return block_on(users::run(&config, command));
+        }
     }
     Ok(Exit::Done)
-}
-
-/// The seam to the application: the composition root replaces each use by the body of the command.
-fn not_wired(command: &str) -> Failure {
-    Failure::new(Exit::Bug, Problem::new(format!("`{command}` is not wired yet")))
 }
 
 /// The configuration, with the log started as it says.

@@ -12,7 +12,6 @@ pub mod duration;
 pub mod explain;
 mod later;
 mod misspelt;
-mod network;
 mod reader;
 mod secret;
 mod sources;
@@ -27,8 +26,8 @@ use portwright_domain::password::NewPassword;
 use portwright_domain::ports::Quota;
 use portwright_domain::session::SessionLimits;
 use portwright_domain::user::Email;
+use portwright_http::TrustedProxies;
 
-pub use network::Network;
 pub use reader::{Reading, Setting};
 pub use secret::Secret;
 pub use sources::{Origin, Override, Sources};
@@ -57,7 +56,7 @@ pub struct Config {
     /// Sign-ins that may fail, per account and per address.
     pub login: Quota,
     /// The proxies whose `X-Forwarded-For` is believed; nobody's by default.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: TrustedProxies,
     /// How passwords are hashed.
     pub hashing: Hashing,
     /// Who knows it sees the details of `/health`.

@@ -1,7 +1,7 @@
 //! The first start on an empty database: somebody must be able to sign in.
 
-use portwright_application::users::{NewUser, UserError};
 use portwright_application::Operators;
+use portwright_application::users::{NewUser, UserError};
 use portwright_domain::access::Role;
 use portwright_domain::password::NewPassword;
 use portwright_domain::user::{Email, PersonName};

@@ -60,7 +60,8 @@ pub async fn start(
     migrate: bool,
     life: Lifecycle,
 ) -> Result<Running, Failure> {
-    let lock = life.step("take the data directory", QUICK, async { DataDir::create(&config.data_dir)?.lock() });
+    let lock =
+        life.step("take the data directory", QUICK, async { DataDir::create(&config.data_dir)?.lock() });
     let mut lock = lock.await?;
     match begin(config, ambient, migrate, &life).await {
         Ok((address, new_admin, services)) => {
@@ -83,9 +84,7 @@ async fn begin(
     migrate: bool,
     life: &Lifecycle,
 ) -> Result<(SocketAddr, Option<NewAdmin>, Services), Failure> {
-    let app = life
-        .step("open the database", MIGRATION, wire(config, ambient, migrate, life.soft()))
-        .await?;
+    let app = life.step("open the database", MIGRATION, wire(config, ambient, migrate, life.soft())).await?;
     let store = app.store;
     life.on_stop(Phase::CloseStores, "close the database", async move { store.close().await });
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portwright_application::{Policy, Ports, Services};
-use portwright_domain::ports::{Clock, HealthProbe, IdGenerator, Observer, PasswordHasher, Store, Unobserved};
+use portwright_domain::ports::{
+    Clock, HealthProbe, IdGenerator, Observer, PasswordHasher, Store, Unobserved,
+};
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, TrustedProxies, api};
 use portwright_memory::{MemoryRateLimiter, SystemClock, UuidV7};
 use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
@@ -70,6 +72,24 @@ impl OpenStore {
             Database::Sqlite { file } => {
                 let config = SqliteConfig { migrate, ..SqliteConfig::at(file) };
                 Ok(Self::Sqlite(SqliteStore::init(&config).await?))
+            }
+        }
+    }
+
+    /// What opening it will find and do, in a few words for the operator.
+    pub async fn describe(database: &Database, migrate: bool) -> String {
+        match database {
+            Database::Sqlite { file } => {
+                let created = if file.exists() { "" } else { "created, " };
+                // What is wrong with the file is told by opening it.
+                let status = portwright_sqlite::migrate::status(&SqliteConfig::at(file)).await;
+                let pending = status.map_or(0, |status| status.pending.len());
+                let file = file.display();
+                match pending {
+                    1 if migrate => format!("sqlite {file} ({created}1 migration applied)"),
+                    2.. if migrate => format!("sqlite {file} ({created}{pending} migrations applied)"),
+                    _ => format!("sqlite {file}"),
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::principal::bearer_token;
 use crate::problem::ProblemPages;
 use crate::server::ServerLimits;
 use crate::sessions::SessionsApi;
+use crate::unknown_parameters::KnownParameters;
 use crate::users::UsersApi;
 
 /// Every operation there is.
@@ -74,13 +75,14 @@ pub fn api(
             details: policy.health,
             draining,
             tokens: tokens.clone(),
-            document,
+            document: document.clone(),
         },
         ProblemPages,
     );
     let identify = identify(tokens, clock.clone());
+    let operations = routed(operations).data(services.sessions.clone()).map_to_response();
     let endpoint = Idempotent {
-        inner: Arc::new(routed(operations).data(services.sessions.clone()).map_to_response()),
+        inner: Arc::new(KnownParameters::new(operations, &document.value, routes.clone())),
         keys: services.idempotency.clone(),
         identify: identify.clone(),
     };

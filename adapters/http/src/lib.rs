@@ -21,6 +21,7 @@ mod refusals;
 mod server;
 mod sessions;
 mod tags;
+mod unknown_parameters;
 mod users;
 
 pub use api::{ApiPolicy, ApiPorts, api, document};

@@ -78,6 +78,7 @@ refusals!(ChangePasswordRefused: MalformedBody, Unauthorized, PayloadTooLarge, U
 /// Tokens are in it: nobody may keep it.
 const SECRET: &str = "no-store";
 
+#[expect(clippy::unused_async, reason = "every operation is asynchronous, whatever it does")]
 #[OpenApi(prefix_path = "/auth", tag = "Tag::Auth")]
 impl SessionsApi {
     /// Register

@@ -55,3 +55,33 @@ impl fmt::Debug for UuidV7 {
         f.debug_struct("UuidV7").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portwright_testkit::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_bring_ids_back() {
+        let clock = Arc::new(ManualClock::default());
+        let ids = UuidV7::new(clock.clone());
+        let mut given = vec![ids.next()];
+        for earlier in [1, 3_600, 86_400] {
+            clock.set(ManualClock::START.minus(Duration::from_secs(earlier)));
+            given.extend([ids.next(), ids.next()]);
+        }
+        clock.set(Timestamp::from_unix_micros(i64::MIN));
+        given.push(ids.next());
+        clock.set(ManualClock::START.plus(Duration::from_millis(1)));
+        given.push(ids.next());
+        assert!(given.is_sorted_by(|a, b| a < b), "{given:?}");
+    }
+
+    #[test]
+    fn an_id_carries_the_time_of_the_clock() {
+        let id = UuidV7::new(Arc::new(ManualClock::default())).next();
+        let moment = id.get_timestamp().expect("version 7 has a time").to_unix();
+        assert_eq!(i64::try_from(moment.0), Ok(ManualClock::START.unix_seconds()));
+    }
+}

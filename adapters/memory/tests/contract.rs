@@ -1,5 +1,7 @@
 //! Every adapter of this crate passes the suite of its port.
 
+#![expect(clippy::unused_async, reason = "a suite awaits its fixture, which most adapters take time to make")]
+
 use std::sync::Arc;
 
 use portwright_domain::ports::{Cache, Clock, IdGenerator, RateLimiter, Storage, Store};

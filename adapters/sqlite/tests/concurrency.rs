@@ -1,5 +1,7 @@
 //! Many at once, and futures dropped half-way: nobody meets a locked database, nothing stays open, the log stays small.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

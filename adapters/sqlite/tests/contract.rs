@@ -1,5 +1,7 @@
 //! `SQLite` keeps every promise of the store.
 
+#![expect(clippy::expect_used, reason = "a fixture panics where it cannot be made")]
+
 use std::sync::Arc;
 
 use portwright_domain::ports::Store;

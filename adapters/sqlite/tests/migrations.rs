@@ -1,5 +1,7 @@
 //! The tables are brought up to date once, by whoever comes first, and never against what was run before.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 use portwright_domain::ErrorKind;
 use portwright_sqlite::migrate::{self, MIGRATIONS};
 use portwright_sqlite::{SqliteConfig, SqliteStore};

@@ -1,5 +1,7 @@
 //! A file that cannot be trusted is refused with a reason, and left as it is.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 use std::path::Path;
 
 use portwright_domain::ports::Store;

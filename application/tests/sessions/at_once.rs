@@ -62,8 +62,7 @@ async fn a_change_of_the_profile_ends_no_session() {
     let world = World::new();
     let admin = world.person("root", Role::Admin).await;
     let ada = world.person("ada", Role::User).await;
-    let change =
-        UserChange { first_name: Some(crate::world::name("Augusta")), ..UserChange::default() };
+    let change = UserChange { first_name: Some(crate::world::name("Augusta")), ..UserChange::default() };
     world.change_by(&admin, ada.id(), change).await.expect("changing works");
     assert!(world.is_signed_in(&ada).await);
 }

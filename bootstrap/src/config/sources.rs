@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
@@ -134,9 +135,18 @@ fn read_dotenv(path: &Path) -> io::Result<Option<String>> {
 /// Reads a text file that has no reason to be longer than this.
 pub(super) fn read_text(path: &Path, most_bytes: u64) -> io::Result<String> {
     let mut text = String::new();
-    let read = std::fs::File::open(path)?.take(most_bytes + 1).read_to_string(&mut text)?;
+    let read = open_file(path)?.take(most_bytes + 1).read_to_string(&mut text)?;
     if u64::try_from(read).is_ok_and(|read| read > most_bytes) {
         return Err(io::Error::new(ErrorKind::FileTooLarge, format!("more than {most_bytes} bytes")));
     }
     Ok(text)
+}
+
+/// Opens a regular file. To open a pipe would wait for its other end.
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    if std::fs::metadata(path)?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"))
+    }
 }

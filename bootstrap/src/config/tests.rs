@@ -47,7 +47,6 @@ fn the_defaults_are_a_configuration_for_development_and_test() {
     assert!(
         matches!(config.first_admin, FirstAdmin::Generated { email } if email.as_str() == "admin@localhost")
     );
-    assert_eq!(config.trusted_proxies, []);
     assert_eq!(config.log, Log { format: LogFormat::Auto, filter: None });
     let stop = Shutdown { ready_delay: Duration::ZERO, timeout: Duration::from_secs(25) };
     assert_eq!(config.shutdown, stop);
@@ -141,14 +140,14 @@ fn values_that_make_no_sense_are_refused_with_the_reason() {
         ("JWT_EXPIRES_IN", "0", "out of range"),
         ("JWT_SECRET", "short", "32 bytes"),
         ("JWT_PRIVATE_KEY_FILE", "/nonexistent/key.pem", "No such file"),
-        ("JWT_PRIVATE_KEY_FILE", "/", "directory"),
+        ("JWT_PRIVATE_KEY_FILE", "/", "not a regular file"),
         ("SESSION_LIFETIME", "30", "unit is missing"),
         ("REGISTRATION", "maybe", "open or closed"),
         ("ADMIN_EMAIL", "nobody", "@"),
         ("ADMIN_PASSWORD", "password123", "common"),
         ("RATE_LIMIT_MAX_REQUESTS", "0", "out of range"),
         ("LOGIN_MAX_FAILURES", "-1", "no whole number"),
-        ("TRUSTED_PROXIES", "10.0.0.0/8,everyone", "everyone"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,everyone", "separated by commas"),
         ("HASHING_THREADS", "0", "out of range"),
         ("LOG_FORMAT", "xml", "auto, json or text"),
         ("RUST_LOG", "portwright=loud", "filter"),
@@ -226,6 +225,8 @@ fn a_secret_may_be_in_a_file() {
     let elsewhere = read(&[], &[("JWT_SECRET_FILE", &path)], "JWT_SECRET=something-else");
     assert!(elsewhere.config.is_ok(), "the environment wins over the file");
 
+    let endless = problems(in_environment(&[("JWT_SECRET_FILE", "/dev/zero")]));
+    assert!(endless.contains("not a regular file"), "{endless}");
     fs::write(&file, "\n").expect("written");
     assert!(problems(in_environment(&[("JWT_SECRET_FILE", &path)])).contains("the file is empty"));
     fs::remove_file(&file).expect("removed");

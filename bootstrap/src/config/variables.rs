@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use portwright_domain::password::NewPassword;
 use portwright_domain::user::Email;
+use portwright_http::{NetworkInvalid, TrustedProxies};
 
 use super::duration::Bare;
-use super::{AppEnv, LogFormat, Network, Registration, Secret};
+use super::{AppEnv, LogFormat, Registration, Secret};
 use DefaultValue::{ByEnv, Is, Unset};
 
 pub(super) use spec::Variable;
@@ -188,10 +189,10 @@ pub(super) static LOGIN_WINDOW_MS: Variable<Duration> = Variable::new(
     "The window of LOGIN_MAX_FAILURES.",
 );
 
-pub(super) static TRUSTED_PROXIES: Variable<Vec<Network>> = Variable::new(
+pub(super) static TRUSTED_PROXIES: Variable<TrustedProxies> = Variable::new(
     "TRUSTED_PROXIES",
     "IP addresses or blocks such as 10.0.0.0/8, separated by commas",
-    parse::networks,
+    |text| text.parse().map_err(|invalid: NetworkInvalid| invalid.to_string()),
     Unset("nobody's word counts, a client is the address that connects"),
     "The proxies that are believed when they say (X-Forwarded-For) for whom they ask.",
 );

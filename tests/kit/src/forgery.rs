@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 
+use crate::noise::Noise;
+
 /// A token that must be refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forgery {
@@ -279,35 +281,15 @@ fn noise(genuine: &str, all: &mut Vec<Forgery>) {
     for length in 0..genuine.len() {
         add(all, format!("cut after {length}"), &genuine[..length]);
     }
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut noise = Noise::new(1);
     for number in 0..1000 {
         let mut bytes = genuine.as_bytes().to_vec();
-        for _ in 0..=random.below(8) {
-            let at = random.below(bytes.len());
-            bytes[at] = random.byte();
+        for _ in 0..=noise.below(8) {
+            let at = noise.below(bytes.len());
+            bytes[at] = noise.byte();
         }
         let mut how = format!("noise {number}:");
         bytes.iter().take(8).for_each(|byte| write!(how, " {byte:02x}").unwrap_or_default());
         add(all, how, String::from_utf8_lossy(&bytes));
-    }
-}
-
-/// A xorshift generator: noise that is the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.next().to_be_bytes()[0]
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap_or(0)
     }
 }

@@ -7,7 +7,9 @@ pub mod contract;
 pub mod faults;
 pub mod forgery;
 pub mod ids;
+pub mod noise;
 
 pub use clock::ManualClock;
 pub use contract::{Fixture, broken_promises};
 pub use ids::SequentialIds;
+pub use noise::Noise;

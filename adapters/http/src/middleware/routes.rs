@@ -11,7 +11,7 @@ pub struct Routes(Vec<Route>);
 
 /// One path template.
 #[derive(Debug, Clone)]
-pub(super) struct Route {
+pub(crate) struct Route {
     template: String,
     methods: Vec<Method>,
     limits: Option<RouteLimits>,
@@ -52,7 +52,7 @@ impl Routes {
         self
     }
 
-    pub(super) fn find(&self, path: &str) -> Option<&Route> {
+    pub(crate) fn find(&self, path: &str) -> Option<&Route> {
         self.0.iter().find(|route| route.matches(path))
     }
 
@@ -68,7 +68,7 @@ impl Routes {
 }
 
 impl Route {
-    pub(super) fn template(&self) -> &str {
+    pub(crate) fn template(&self) -> &str {
         &self.template
     }
 

@@ -1,15 +1,15 @@
 //! From the text of a variable to its value.
 
-use std::fs::File;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::config::Secret;
 use crate::config::duration::{self, Bare};
-use crate::config::{Network, Secret};
+use crate::config::sources::open_file;
 
 pub(super) fn one_of<T: Copy>(text: &str, values: &[(&str, T)]) -> Result<T, String> {
     let found = values.iter().find(|(name, _)| *name == text);
@@ -44,9 +44,7 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
 }
 
 pub(super) fn readable_file(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    let metadata = File::open(&path).and_then(|file| file.metadata()).map_err(|error| error.to_string())?;
-    if metadata.is_dir() { Err("it is a directory".to_owned()) } else { Ok(path) }
+    open_file(Path::new(text)).map(|_| PathBuf::from(text)).map_err(|error| error.to_string())
 }
 
 pub(super) fn secret(text: &str, fewest_bytes: usize) -> Result<Secret, String> {
@@ -55,10 +53,6 @@ pub(super) fn secret(text: &str, fewest_bytes: usize) -> Result<Secret, String> 
     } else {
         Ok(Secret::new(text.to_owned()))
     }
-}
-
-pub(super) fn networks(text: &str) -> Result<Vec<Network>, String> {
-    text.split(',').map(str::trim).filter(|block| !block.is_empty()).map(Network::parse).collect()
 }
 
 pub(super) fn log_filter(text: &str) -> Result<String, String> {

@@ -18,7 +18,7 @@ use portwright_domain::{ErrorKind, PortError};
 
 use crate::contract::Fixture;
 
-#[expect(clippy::wildcard_imports, reason = "the one list of all checks is below")]
+#[cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "the one list of all checks is below"))]
 use self::{idempotency::*, lists::*, outbox::*, sessions::*, transactions::*, users::*};
 
 contract! {

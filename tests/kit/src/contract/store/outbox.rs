@@ -28,7 +28,7 @@ impl Fixture<dyn Store> {
 
 pub(super) async fn every_field_of_a_job_is_stored_exactly(store: Fixture<dyn Store>) {
     let long = "n".repeat(100);
-    let year = Duration::from_secs(365 * 24 * 3600);
+    let year = Duration::from_hours(365 * 24);
     let jobs = [
         a_job().build(),
         JobBuilder::number(2)
@@ -47,7 +47,7 @@ pub(super) async fn every_field_of_a_job_is_stored_exactly(store: Fixture<dyn St
             .with_id(JobId(Uuid::max()))
             .in_queue(&long)
             .with_priority(15)
-            .with_payload((0..NewJob::MAX_PAYLOAD).map(|n| (n % 251) as u8).collect::<Vec<_>>())
+            .with_payload((0..=250).cycle().take(NewJob::MAX_PAYLOAD).collect::<Vec<u8>>())
             .with_attempts(u32::MAX)
             .at_version(u32::MAX)
             .with_backoff(Backoff::Exponential { base: Duration::from_nanos(1), cap: year })

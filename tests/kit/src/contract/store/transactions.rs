@@ -120,11 +120,12 @@ pub(super) async fn dropping_a_unit_of_work_undoes_everything(store: Fixture<dyn
 pub(super) async fn dropping_a_begin_leaves_nothing_locked(store: Fixture<dyn Store>) {
     for polls in 0..40 {
         let port = Arc::clone(&store.port);
-        let begin = tokio::spawn(async move { port.begin().await.map(drop) });
+        let mut begin = JoinSet::new();
+        begin.spawn(async move { port.begin().await.map(drop) });
         for _ in 0..polls % 8 {
             yield_now().await;
         }
-        begin.abort();
+        drop(begin);
     }
     // And those that wait for their turn.
     let first = store.begin().await;
@@ -139,7 +140,8 @@ pub(super) async fn a_unit_of_work_dropped_anywhere_happens_whole_or_not_at_all(
     let everybody = users(120);
     for (polls, two) in everybody.chunks(2).enumerate() {
         let (port, wanted) = (Arc::clone(&store.port), two.to_vec());
-        let work = tokio::spawn(async move {
+        let mut work = JoinSet::new();
+        work.spawn(async move {
             let mut unit = port.begin().await?;
             for user in &wanted {
                 unit.users().insert(user).await?;
@@ -149,9 +151,9 @@ pub(super) async fn a_unit_of_work_dropped_anywhere_happens_whole_or_not_at_all(
         for _ in 0..polls {
             yield_now().await;
         }
-        work.abort();
+        work.abort_all();
         // Only then is it clear that nobody works on it any more.
-        let done = matches!(work.await, Ok(Ok(())));
+        let done = matches!(work.join_next().await, Some(Ok(Ok(()))));
 
         // A unit of work comes after whatever the other one has still to do.
         let mut unit = store.begin().await;

@@ -1,0 +1,35 @@
+//! `portwright serve`: the product.
+
+use tokio::time::Instant;
+
+use crate::banner::{self, FirstAdminMade, Started};
+use crate::cli::ServeOptions;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::failure::{Failure, Problem};
+use crate::first_run_file;
+use crate::lifecycle::Lifecycle;
+use crate::serve::start;
+use crate::wiring::{Ambient, OpenStore};
+
+/// Serves until told to stop.
+pub(super) async fn run(config: &Config, options: &ServeOptions) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let migrate = !options.no_migrate;
+    let life = Lifecycle::new(config.shutdown);
+    life.listen_for_signals().map_err(|error| {
+        Failure::new(Exit::TryAgain, Problem::new(format!("cannot listen for signals ({error})")))
+    })?;
+    let database = OpenStore::describe(&config.database, migrate).await;
+    let running = start(config, Ambient::system(), migrate, life).await?;
+
+    let file = config.data_dir.join(first_run_file::NAME);
+    let first_admin = running.new_admin.as_ref().and_then(|admin| {
+        let password = admin.made_up.as_ref()?.expose();
+        Some(FirstAdminMade { email: &admin.email, password, file: &file })
+    });
+    let (took, address) = (began.elapsed(), running.address);
+    let started = Started { app_env: config.app_env, took, address, database: &database, first_admin };
+    banner::announce(&started, config.log.format);
+    Ok(running.ended().await)
+}

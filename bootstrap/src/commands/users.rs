@@ -1,0 +1,163 @@
+//! `portwright users`: what an operator does where nobody is signed in.
+//!
+//! It works beside a running server: the same database, no lock on the directory.
+
+use std::io::{IsTerminal, Read, Write, stdin, stdout};
+
+use portwright_application::Operators;
+use portwright_application::users::{NewUser, UserError};
+use portwright_domain::access::Role;
+use portwright_domain::password::NewPassword;
+use portwright_domain::user::{Email, PersonName, User};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{NewPasswordFrom, Users};
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::exit::Exit;
+use crate::failure::{Failure, Problem};
+use crate::wiring::{Ambient, wire};
+use crate::{output, passphrase};
+
+/// Does what was asked.
+pub(super) async fn run(config: &Config, command: Users) -> Result<Exit, Failure> {
+    DataDir::create(&config.data_dir)?;
+    let app = wire(config, Ambient::system(), false, CancellationToken::new()).await?;
+    let done = carry_out(&app.services.operators, command).await;
+    app.store.close().await;
+    done.map(|()| Exit::Done)
+}
+
+async fn carry_out(operators: &Operators, command: Users) -> Result<(), Failure> {
+    match command {
+        Users::CreateAdmin { account, password, json } => {
+            let (password, made_up) = new_password(password)?;
+            let new = NewUser {
+                email: account.email,
+                password,
+                first_name: name("New")?,
+                last_name: name("Admin")?,
+                role: Role::Admin,
+                is_active: true,
+            };
+            let user = operators.create(new).await.map_err(refused)?;
+            tell(&user, "created", made_up.as_deref(), json)
+        }
+        Users::SetPassword { account, password, json } => {
+            let (password, made_up) = new_password(password)?;
+            let user = operators.set_password(&account.email, &password).await.map_err(refused)?;
+            tell(&user, "has a new password, and no session any more", made_up.as_deref(), json)
+        }
+        Users::SetRole { account, role, json } => {
+            let user = operators.set_role(&account.email, role).await.map_err(refused)?;
+            tell(&user, &format!("has the role {role}"), None, json)
+        }
+        Users::Lock { account, undo, yes, json } => {
+            if !undo && !yes {
+                confirm(&account.email)?;
+            }
+            let user = operators.set_active(&account.email, undo).await.map_err(refused)?;
+            tell(
+                &user,
+                if undo { "may sign in again" } else { "is locked, and has no session any more" },
+                None,
+                json,
+            )
+        }
+        Users::List { json } => list(operators, json).await,
+    }
+}
+
+async fn list(operators: &Operators, json: bool) -> Result<(), Failure> {
+    let mut last: Option<User> = None;
+    loop {
+        let (users, more) = operators.list(last.as_ref()).await.map_err(refused)?;
+        let lines = users.iter().map(|user| {
+            if json {
+                return format!("{}\n", as_json(user, None));
+            }
+            let state = if user.is_active { "active" } else { "locked" };
+            format!("{}  {:<9}  {state:<6}  {}\n", user.id, user.role.as_str(), user.email.as_str())
+        });
+        output::print(&lines.collect::<String>())?;
+        last = users.into_iter().next_back();
+        if !more || last.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// The password that the operator gives, or a new one, which is told.
+fn new_password(from: NewPasswordFrom) -> Result<(NewPassword, Option<String>), Failure> {
+    const MOST_BYTES: u64 = 4096;
+    if !from.password_stdin {
+        let text = passphrase::generate()?;
+        return Ok((parse_password(&text)?, Some(text)));
+    }
+    let mut text = String::new();
+    stdin().lock().take(MOST_BYTES).read_to_string(&mut text).map_err(|error| {
+        Failure::new(Exit::Usage, Problem::new(format!("cannot read the password ({error})")))
+    })?;
+    // The line break is the shell's, everything else the operator's.
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    Ok((parse_password(text)?, None))
+}
+
+fn parse_password(text: &str) -> Result<NewPassword, Failure> {
+    NewPassword::parse(text).map_err(|invalid| {
+        Failure::new(Exit::Usage, Problem::new(format!("the password is refused ({invalid})")))
+    })
+}
+
+fn name(text: &str) -> Result<PersonName, Failure> {
+    PersonName::parse(text).map_err(|invalid| Failure::new(Exit::Bug, Problem::new(invalid.to_string())))
+}
+
+/// Asks a person; a program must have said `--yes`.
+fn confirm(email: &Email) -> Result<(), Failure> {
+    if !stdin().is_terminal() || !stdout().is_terminal() {
+        let problem = Problem::new("this ends all sessions of the user, and nobody is there to ask");
+        return Err(Failure::new(Exit::Usage, problem.fix("add --yes")));
+    }
+    output::print(&format!("Lock {} and end all sessions? [y/N] ", email.as_str()))?;
+    let _ = stdout().flush();
+    let mut answer = String::new();
+    let read = stdin().read_line(&mut answer);
+    match (read, answer.trim()) {
+        (Ok(_), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(Failure::new(Exit::Failed, Problem::new("nothing was changed"))),
+    }
+}
+
+fn tell(user: &User, what: &str, password: Option<&str>, json: bool) -> Result<(), Failure> {
+    if json {
+        return output::print(&format!("{}\n", as_json(user, password)));
+    }
+    let password =
+        password.map(|password| format!("  password  {password} (shown once)\n")).unwrap_or_default();
+    output::print(&format!("{} {what}\n{password}", user.email.as_str()))
+}
+
+fn as_json(user: &User, password: Option<&str>) -> Value {
+    let mut value = json!({
+        "id": user.id.to_string(),
+        "email": user.email.as_str(),
+        "firstName": user.first_name.as_str(),
+        "lastName": user.last_name.as_str(),
+        "role": user.role.as_str(),
+        "isActive": user.is_active,
+        "createdAt": user.created_at.to_string(),
+    });
+    if let Some(password) = password {
+        value["password"] = password.into();
+    }
+    value
+}
+
+fn refused(error: UserError) -> Failure {
+    match error {
+        UserError::Port(error) => error.into(),
+        error => Failure::new(Exit::Failed, Problem::new(error.to_string())),
+    }
+}
