@@ -9,7 +9,7 @@ use portwright_application::{Policy, Ports, Services};
 use portwright_domain::ports::{
     Clock, HealthProbe, IdGenerator, Observer, PasswordHasher, Store, Unobserved,
 };
-use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, TrustedProxies, api};
+use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, api};
 use portwright_memory::{MemoryRateLimiter, SystemClock, UuidV7};
 use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
 use portwright_sqlite::{SqliteConfig, SqliteHealth, SqliteStore};
@@ -155,7 +155,7 @@ pub async fn wire(
     let ports = ApiPorts { tokens, sealer, limiter, clock, ids };
     let policy = ApiPolicy {
         quota: config.rate_limit,
-        proxies: TrustedProxies::default(),
+        proxies: config.trusted_proxies.clone(),
         health: health_details(config),
         limits: ServerLimits::default(),
     };

@@ -78,6 +78,7 @@ impl<T: OpenApi> OpenApi for Described<T> {
 fn complete(document: &mut Value) {
     close_bodies(document);
     name_headers(document);
+    tell_null(document);
     document["components"]["headers"] = common_headers();
     document["components"]["responses"] = common_problems();
     for (path, operations) in members_mut(&mut document["paths"]) {
@@ -99,7 +100,22 @@ fn close_bodies(document: &mut Value) {
         }
     }
     for body in bodies {
-        document["components"]["schemas"][body]["additionalProperties"] = json!(false);
+        let schema = &mut document["components"]["schemas"][body];
+        schema["additionalProperties"] = json!(false);
+        if let Some(email) = schema["properties"].get_mut("email") {
+            email["format"] = json!("email");
+        }
+    }
+}
+
+/// What is always there but may be null; the framework can only say of a field that it may be absent.
+fn tell_null(document: &mut Value) {
+    let user = &mut document["components"]["schemas"]["User"];
+    for field in ["lastLogin", "avatarUrl"] {
+        user["properties"][field]["nullable"] = json!(true);
+        if let Some(required) = user["required"].as_array_mut() {
+            required.push(json!(field));
+        }
     }
 }
 

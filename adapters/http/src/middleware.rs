@@ -7,7 +7,8 @@
 //! 3. **headers** ([`security_headers`]) – on every answer
 //! 4. **rate limit** ([`rate_limit`]) – refused requests go no further, and all that counts shows what is left
 //! 5. **problems** ([`Problem`]) – whatever went wrong inside becomes one
-//! 6. **refusals** – what the server could not accept as a request, and methods that no path has
+//! 6. **refusals** – what the server could not accept as a request, methods that no path has, and answers that the
+//!    client could not take
 //! 7. **body** ([`body`]) – size and pace, so that a handler can simply read
 //! 8. **deadline** and **panics** – a handler ends, and ends only itself
 
@@ -26,6 +27,7 @@ use tracing::Instrument;
 use crate::problem::{Problem, ProblemCode};
 use crate::server::{Refusal, ServerLimits};
 
+mod accept;
 mod access_log;
 mod answer;
 mod body;
@@ -151,6 +153,11 @@ impl Protected {
             // `OPTIONS *` asks about the server as a whole.
             (&Method::OPTIONS, None) if request.uri().path() == "*" => return Ok(self.options(None)),
             _ => {}
+        }
+        // A probe wants to know how we are, and seldom says in which form.
+        let choosy = route.filter(|_| !unmetered(request.uri().path()));
+        if choosy.is_some_and(|route| !accept::allows(&request, &route.produced(request.method()))) {
+            return Err(Problem::new(ProblemCode::NotAcceptable).into());
         }
         let limits = route.and_then(Route::limits).unwrap_or(self.limits.route);
         let watch = body::watch(&mut request, limits.body_bytes, &self.limits)?;

@@ -56,8 +56,8 @@ struct HealthBody {
 struct CheckBody {
     status: String,
     /// What else is known; only for those who may see it.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    details: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<BTreeMap<String, String>>,
 }
 
 #[derive(ApiResponse)]
@@ -189,8 +189,8 @@ fn answer(report: &Report, body: HealthBody) -> HealthAnswer {
 
 fn body_of(report: &Report, with_details: bool) -> HealthBody {
     let checks = report.checks.iter().map(|(name, health)| {
-        let details = health.details.iter().filter(|_| with_details);
-        let details = details.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let details = health.details.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let details = with_details.then(|| details.collect());
         ((*name).to_owned(), CheckBody { status: health.status.as_str().into(), details })
     });
     HealthBody { status: report.status.as_str().into(), checks: checks.collect() }

@@ -35,7 +35,7 @@ pub(crate) use head::Refusal;
 pub use limits::{RouteLimits, ServerLimits};
 use wire::Wire;
 
-/// What hyper buffers of one connection at most, in each direction.
+/// What hyper buffers of one connection at most, in each direction; more only where a head may be larger.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Between two attempts to accept when we are out of something that a moment may bring back.
@@ -154,7 +154,7 @@ async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<Protected>, stop: C
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
-        .max_buf_size(BUFFER_BYTES)
+        .max_buf_size(BUFFER_BYTES.max(2 * limits.head_bytes))
         .serve_connection(TokioIo::new(wire), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {

@@ -1,8 +1,8 @@
 //! [`MemoryJobQueue`]: both halves of the queue in this process.
 //!
-//! - [`state`] holds the jobs and moves each from state to state; it knows neither locks nor waiting.
-//! - [`ready`] keeps the jobs that wait for a worker in the order in which they start.
-//! - [`caller`] and [`source`] are the two halves of the port, each call one step under one lock.
+//! - `state` holds the jobs and moves each from state to state; it knows neither locks nor waiting.
+//! - `ready` keeps the jobs that wait for a worker in the order in which they start.
+//! - `caller` and `source` are the two halves of the port, each call one step under one lock.
 //!
 //! Nothing polls. Workers that wait are woken when a job becomes ready, and by a timer for the next one that is
 //! scheduled; whoever waits for an outcome is woken by that job alone.

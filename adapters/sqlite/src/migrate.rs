@@ -21,22 +21,20 @@ pub struct Migration {
     sql: &'static str,
 }
 
-macro_rules! migrations {
-    ($($number:literal $name:literal),+ $(,)?) => {
-        [$(Migration {
-            number: $number,
-            name: $name,
-            sql: include_str!(concat!("../../../migrations/sqlite/000", $number, "_", $name, ".sql")),
-        }),+]
-    };
-}
-
 /// Every migration that this program knows, in order.
-pub const MIGRATIONS: [Migration; 3] = migrations! {
-    1 "users_and_sessions",
-    2 "idempotency_keys",
-    3 "outbox",
-};
+pub const MIGRATIONS: [Migration; 3] = [
+    Migration {
+        number: 1,
+        name: "users_and_sessions",
+        sql: include_str!("../../../migrations/sqlite/0001_users_and_sessions.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "idempotency_keys",
+        sql: include_str!("../../../migrations/sqlite/0002_idempotency_keys.sql"),
+    },
+    Migration { number: 3, name: "outbox", sql: include_str!("../../../migrations/sqlite/0003_outbox.sql") },
+];
 
 /// How a file stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,11 +170,14 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
         let mut files: Vec<_> = std::fs::read_dir(folder)
             .expect("the folder")
-            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a plain name"))
+            .map(|entry| entry.expect("an entry").path())
+            .map(|path| (path.file_name().map(Into::into), std::fs::read_to_string(path).expect("a text")))
             .collect();
         files.sort();
-        let listed: Vec<_> =
-            MIGRATIONS.iter().map(|step| format!("{:04}_{}.sql", step.number, step.name)).collect();
+        let listed = MIGRATIONS
+            .iter()
+            .map(|step| (Some(format!("{:04}_{}.sql", step.number, step.name).into()), step.sql.to_owned()))
+            .collect::<Vec<(Option<std::ffi::OsString>, _)>>();
         assert_eq!(listed, files);
         assert!((1..).zip(MIGRATIONS).all(|(number, step)| step.number == number), "no gaps");
     }

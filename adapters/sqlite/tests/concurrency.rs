@@ -17,7 +17,7 @@ use portwright_testkit::builders::{JobBuilder, UserBuilder, users};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 async fn open(path: &Path) -> SqliteStore {
     SqliteStore::init(&SqliteConfig::at(path)).await.expect("a store")
@@ -94,16 +94,13 @@ async fn two_thousand_units_of_work_dropped_anywhere_leave_nothing_open() {
         })
         .await;
         drop(work);
-        match finished {
-            Some(done) => {
-                done.expect("nobody else writes");
-                whole += 1;
-                span -= span / 50;
-            }
-            None => {
-                dropped += 1;
-                span += span / 50;
-            }
+        if let Some(done) = finished {
+            done.expect("nobody else writes");
+            whole += 1;
+            span -= span / 50;
+        } else {
+            dropped += 1;
+            span += span / 50;
         }
         if round % 50 == 0 {
             assert_eq!(count(&store).await % 2, 0, "a unit of work happened by half");
@@ -114,8 +111,8 @@ async fn two_thousand_units_of_work_dropped_anywhere_leave_nothing_open() {
     // Another process may write at once, the next unit of work is clean, and nobody holds the file after the end.
     let other = open(&path).await;
     for store in [&other, &store] {
-        let begun = timeout(Duration::from_millis(500), store.begin()).await.expect("nothing is locked");
-        begun.expect("begin works").commit().await.expect("commit works");
+        let unit = store.begin().await.expect("nothing is locked");
+        unit.commit().await.expect("commit works");
     }
     let found = count(&other).await;
     assert!(found.is_multiple_of(2) && found >= 2 * whole, "{found} users after {whole} whole units of work");

@@ -28,7 +28,7 @@ impl Server {
             .arg("serve")
             .env_clear()
             .envs([("APP_ENV", "test"), ("PORT", "0"), ("LOG_FORMAT", "json"), ("JWT_EXPIRES_IN", "1h")])
-            .envs([("RATE_LIMIT_MAX_REQUESTS", "4000000000"), ("LOGIN_MAX_FAILURES", "4000000000")])
+            .envs([("RATE_LIMIT_MAX_REQUESTS", "1000000"), ("LOGIN_MAX_FAILURES", "1000000")])
             .env("DATA_DIR", data.path().join("data"))
             .stdout(Stdio::null())
             .stderr(log)

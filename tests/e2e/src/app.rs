@@ -1,5 +1,6 @@
 //! [`TestApp`]: a whole server to have for oneself.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use portwright_domain::password::NewPassword;
 use portwright_domain::ports::Clock;
 use portwright_domain::user::Email;
 use portwright_testkit::{ManualClock, SequentialIds};
+use reqwest::ClientBuilder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -27,7 +29,7 @@ pub struct TestApp {
     clock: Arc<ManualClock>,
     http: reqwest::Client,
     // Removed after the server has gone.
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl TestApp {
@@ -52,14 +54,21 @@ impl TestApp {
         let ambient = Ambient { clock: clock.clone(), ids };
         let life = Lifecycle::new(config.shutdown);
         let running = start(&config, ambient, true, life).await.expect("the server starts");
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
-        Self { running, clock, http, _data: data }
+        let http = client().build().expect("a client");
+        Self { running, clock, http, data }
     }
 
     /// `host:port`.
     #[must_use]
     pub fn address(&self) -> String {
         self.running.address.to_string()
+    }
+
+    /// Every byte of the database, also what it has not folded in yet: for what must not be in it, or not change it.
+    #[must_use]
+    pub fn database_bytes(&self) -> Vec<u8> {
+        let files = ["portwright.db", "portwright.db-wal"].map(|name| self.data.path().join(name));
+        files.into_iter().filter(|file| file.exists()).flat_map(|file| std::fs::read(file).expect("readable")).collect()
     }
 
     /// Moves the clock that everything in the server asks.
@@ -77,6 +86,13 @@ impl TestApp {
     #[must_use]
     pub fn nobody(&self) -> Caller {
         Caller::new(self.http.clone(), format!("http://{}", self.running.address))
+    }
+
+    /// Somebody who has not signed in and calls from this address of the loopback network.
+    #[must_use]
+    pub fn nobody_at(&self, address: Ipv4Addr) -> Caller {
+        let http = client().local_address(IpAddr::V4(address)).build().expect("a client");
+        Caller::new(http, format!("http://{}", self.running.address))
     }
 
     /// The administrator, signed in.
@@ -102,6 +118,10 @@ impl TestApp {
     pub async fn stop(self) {
         assert_eq!(self.running.stop().await, portwright::exit::Exit::Done);
     }
+}
+
+fn client() -> ClientBuilder {
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30))
 }
 
 /// The body of a new user, with some fields replaced or added.

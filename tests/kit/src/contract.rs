@@ -2,7 +2,7 @@
 //!
 //! An adapter runs a suite in one line, given an async function that makes a fresh [`Fixture`]:
 //!
-//! ```ignore
+//! ```text
 //! async fn fresh_cache() -> Fixture<dyn Cache> {
 //!     let clock = Arc::new(ManualClock::default());
 //!     Fixture::new(Arc::new(MemoryCache::new(1 << 20, clock.clone()))).with_clock(clock)
@@ -19,7 +19,7 @@
 //! Write each check as a **private** `async fn name(fixture: Fixture<dyn Port>)` which panics if the promise is broken,
 //! and list all of them once:
 //!
-//! ```ignore
+//! ```text
 //! contract! {
 //!     /// Every promise of [`Cache`], as a test of its own.
 //!     cache_contract => cache::PROMISES: Fixture<dyn Cache> {

@@ -9,7 +9,7 @@ impl Noise {
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         // A state of zero would stay zero; odd times odd is odd.
-        Self((2 * seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        Self(seed.wrapping_mul(2).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
     /// Any number.

@@ -1,7 +1,6 @@
 //! A suite is worth what it finds: adapters that are broken on purpose fail, by the name of the promise they break.
 
 #![expect(clippy::expect_used, reason = "an adapter for a test may panic like one")]
-#![expect(clippy::unused_async, reason = "a suite awaits its fixture, which most adapters take time to make")]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -31,7 +31,7 @@ struct Progress {
 /// Puts the bounds around the body of a request.
 ///
 /// # Errors
-/// A problem, if the client announced more than `limit` bytes.
+/// A problem, if the client announced more than `limit` bytes, or encoded them.
 pub(super) fn watch(request: &mut Request, limit: u64, limits: &ServerLimits) -> Result<BodyWatch, Problem> {
     let announced = request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit) {
@@ -41,6 +41,11 @@ pub(super) fn watch(request: &mut Request, limit: u64, limits: &ServerLimits) ->
     let body = request.take_body();
     if body.is_empty() {
         return Ok(watch);
+    }
+    if request.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(failed(ProblemCode::UnsupportedMediaType)
+            .with_detail("send the body as it is, without a Content-Encoding")
+            .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")));
     }
     let reader = Reader {
         pieces: body.into_bytes_stream().boxed(),

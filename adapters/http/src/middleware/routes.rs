@@ -1,5 +1,6 @@
 //! [`Routes`]: which paths there are, as the API document tells: for `Allow`, `OPTIONS`, limits and the log.
 
+use mime::Mime;
 use poem::http::{HeaderValue, Method};
 use serde_json::Value;
 
@@ -14,6 +15,8 @@ pub struct Routes(Vec<Route>);
 pub(crate) struct Route {
     template: String,
     methods: Vec<Method>,
+    /// What each method answers when all goes well.
+    produced: Vec<(Method, Mime)>,
     limits: Option<RouteLimits>,
 }
 
@@ -28,16 +31,22 @@ impl Routes {
         let mut routes = Self::default();
         for (template, operations) in document["paths"].as_object().into_iter().flatten() {
             let names = |method: &Method| operations.get(method.as_str().to_ascii_lowercase()).is_some();
-            routes = routes.and(template, METHODS.into_iter().filter(names));
+            let methods: Vec<_> = METHODS.into_iter().filter(names).collect();
+            let produced = methods.iter().flat_map(|method| produced(operations, method)).collect();
+            routes = routes.with(Route { template: template.clone(), methods, produced, limits: None });
         }
         routes
     }
 
     /// One more path, for what the document does not list. Parameters are `{named}`; `GET` brings `HEAD`.
     #[must_use]
-    pub fn and(mut self, template: &str, methods: impl IntoIterator<Item = Method>) -> Self {
+    pub fn and(self, template: &str, methods: impl IntoIterator<Item = Method>) -> Self {
         let methods = methods.into_iter().collect();
-        self.0.push(Route { template: template.to_owned(), methods, limits: None });
+        self.with(Route { template: template.to_owned(), methods, produced: Vec::new(), limits: None })
+    }
+
+    fn with(mut self, route: Route) -> Self {
+        self.0.push(route);
         // A literal segment wins over a parameter, as it does in the router.
         self.0.sort_by_cached_key(|route| route.template.split('/').map(is_parameter).collect::<Vec<_>>());
         self
@@ -76,6 +85,16 @@ impl Route {
         self.limits
     }
 
+    /// The media types that a method answers; none if they are not known or there is no body.
+    pub(super) fn produced(&self, method: &Method) -> Vec<Mime> {
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        self.produced
+            .iter()
+            .filter(|(of, _)| of == method)
+            .map(|(_, media_type)| media_type.clone())
+            .collect()
+    }
+
     fn matches(&self, path: &str) -> bool {
         let mut segments = path.split('/');
         let all = self.template.split('/').all(|expected| {
@@ -85,6 +104,14 @@ impl Route {
         });
         all && segments.next().is_none()
     }
+}
+
+/// The media types of an operation's answers with 2xx.
+fn produced(operations: &Value, method: &Method) -> Vec<(Method, Mime)> {
+    let answers = operations[method.as_str().to_ascii_lowercase()]["responses"].as_object();
+    let good = answers.into_iter().flatten().filter(|(status, _)| status.starts_with('2'));
+    let media_types = good.filter_map(|(_, answer)| answer["content"].as_object()).flatten();
+    media_types.filter_map(|(name, _)| Some((method.clone(), name.parse().ok()?))).collect()
 }
 
 fn is_parameter(segment: &str) -> bool {
@@ -127,6 +154,25 @@ mod tests {
         assert_eq!(allow("/users/7"), "GET, HEAD, PATCH, DELETE, OPTIONS");
         assert_eq!(allow("/users/import"), "POST, OPTIONS");
         assert_eq!(allow("/nowhere"), "GET, HEAD, POST, PATCH, DELETE, OPTIONS");
+    }
+
+    #[test]
+    fn the_document_tells_what_an_operation_answers() {
+        let answers = serde_json::json!({
+            "200": {"content": {"application/json; charset=utf-8": {}}},
+            "204": {},
+            "404": {"content": {"application/problem+json": {}}},
+        });
+        let routes =
+            Routes::of_document(&serde_json::json!({"paths": {"/": {"get": {"responses": answers}}}}));
+        let route = routes.find("/").expect("a route");
+        for method in [Method::GET, Method::HEAD] {
+            assert_eq!(
+                route.produced(&method),
+                [mime::APPLICATION_JSON.as_ref().to_owned() + "; charset=utf-8"]
+            );
+        }
+        assert_eq!(route.produced(&Method::POST), Vec::<Mime>::new());
     }
 
     #[test]

@@ -241,7 +241,7 @@ impl ProblemCode {
                 StatusCode::NOT_ACCEPTABLE,
                 "Not acceptable",
                 "The answer cannot be given in a form that the Accept header allows.",
-                "Accept `application/json`, or leave the header out.",
+                "Accept the media type that /openapi.json names, such as `application/json`, or leave the header out.",
             ),
             Self::RequestTimeout => (
                 "request-timeout",

@@ -1,11 +1,13 @@
 //! `GET /problems/{code}`: the page that the `type` of a problem leads to.
 
-use poem::Result;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use poem_openapi::payload::PlainText;
 
 use super::{Problem, ProblemCode};
+use crate::refusals::refusals;
+
+refusals!(PageRefused: NotFound);
 
 /// The catalogue of problems, for people.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,7 +22,7 @@ impl ProblemPages {
         &self,
         /// The `code` of a problem.
         code: Path<String>,
-    ) -> Result<PlainText<String>> {
+    ) -> Result<PlainText<String>, PageRefused> {
         let code: ProblemCode = code.parse().map_err(|_| Problem::new(ProblemCode::NotFound))?;
         Ok(PlainText(page(code)))
     }

@@ -181,7 +181,7 @@ impl Setup {
 }
 
 /// How long requests may take to end once the server stops.
-pub(crate) const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// A server that serves until it is stopped or dropped.
 pub(crate) struct Running {

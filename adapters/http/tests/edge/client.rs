@@ -60,9 +60,9 @@ impl Client {
         Self { socket, received: Vec::new() }
     }
 
-    /// Sends as much as the server takes: it may close first.
-    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = within(self.socket.write_all(bytes.as_ref())).await;
+    /// Sends as much as the server takes, which may close first; tells whether it took all.
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        within(self.socket.write_all(bytes.as_ref())).await.is_ok()
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Answer {

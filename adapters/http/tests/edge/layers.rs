@@ -11,7 +11,7 @@ use portwright_domain::ports::{Decision, Quota, RateKey, RateLimiter};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::api::{Running, Setup};
-use crate::client::{Answer, Client};
+use crate::client::{Answer, Client, within};
 
 /// One request with these headers on a connection of its own.
 async fn request(server: &Running, line: &str, headers: &str) -> Answer {
@@ -172,6 +172,19 @@ async fn a_limiter_that_cannot_tell_refuses_nobody() {
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("unpoisoned").clone()).expect("text")
+    }
+
+    /// The lines about answers.
+    fn answered(&self) -> Vec<serde_json::Value> {
+        let text = self.text();
+        let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        lines.filter(|line: &serde_json::Value| line["fields"]["message"] == "answered").collect()
+    }
+}
+
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().expect("unpoisoned").write(bytes)
@@ -191,6 +204,26 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 #[tokio::test]
+async fn a_client_that_went_away_has_a_line_too() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = Setup::default().start().await;
+    let mut client = Client::connect(server.address).await;
+    client.send("GET /waiting HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    within(server.signals.entered.notified()).await;
+    drop(client);
+    within(server.signals.dropped.notified()).await;
+    let logged = async {
+        while log.answered().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(logged).await;
+    assert_eq!(log.answered()[0]["fields"]["status"], 499);
+}
+
+#[tokio::test]
 async fn a_request_has_one_line_in_the_log_without_what_is_private() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
@@ -201,12 +234,7 @@ async fn a_request_has_one_line_in_the_log_without_what_is_private() {
     request(&server, "GET /health/live", "").await;
     request(&server, "BREW /nowhere", "").await;
 
-    let text = String::from_utf8(log.0.lock().expect("unpoisoned").clone()).expect("text");
-    let lines: Vec<serde_json::Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .filter(|line: &serde_json::Value| line["fields"]["message"] == "answered")
-        .collect();
+    let (text, lines) = (log.text(), log.answered());
     assert_eq!(lines.len(), 2, "{text}");
     assert_eq!((&lines[0]["level"], &lines[0]["fields"]["status"]), (&"INFO".into(), &404.into()));
     assert!(lines[0]["fields"]["duration_ms"].is_u64());

@@ -36,6 +36,8 @@ async fn every_error_of_the_framework_has_its_status_and_code() {
         ("POST /notes", JSON, "{", 400, "malformed-body"),
         ("POST /notes", JSON, "{}", 400, "malformed-body"),
         ("POST /notes", JSON, "\u{1}", 400, "malformed-body"),
+        ("POST /notes", "Content-Encoding: gzip\r\n", "{}", 415, "unsupported-media-type"),
+        ("GET /greeting", "Accept: image/png\r\n", "", 406, "not-acceptable"),
         ("GET /secret", "", "", 401, "unauthorized"),
         ("GET /panic", "", "", 500, "internal"),
         ("GET /fails", "", "", 500, "internal"),

@@ -211,7 +211,7 @@ async fn an_answer_arrives_although_the_client_goes_on_sending() {
     let server = start(limits()).await;
     let mut client = Client::connect(server.address).await;
     client.send(post("Content-Length: 8000000\r\n")).await;
-    client.send(vec![b'x'; 8_000_000]).await;
+    assert!(client.send(vec![b'x'; 8_000_000]).await, "the connection was reset");
     assert_eq!(client.answers().await[0].status, 413);
 }
 

@@ -1,8 +1,8 @@
 //! What every queue promises: both halves, since one is worth nothing without the other.
 //!
-//! - [`caller`]: what whoever wants work done may rely on.
-//! - [`worker`]: how jobs are leased and settled.
-//! - [`recovery`]: what becomes of the jobs of a worker that is gone.
+//! - `caller`: what whoever wants work done may rely on.
+//! - `worker`: how jobs are leased and settled.
+//! - `recovery`: what becomes of the jobs of a worker that is gone.
 
 mod caller;
 mod recovery;
