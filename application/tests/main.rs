@@ -1,5 +1,7 @@
 //! The use cases on the ports in memory: what somebody does, and what comes of it.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 mod health;
 mod idempotency;
 mod operators;

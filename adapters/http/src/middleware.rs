@@ -156,7 +156,7 @@ impl Protected {
         }
         // A probe wants to know how we are, and seldom says in which form.
         let choosy = route.filter(|_| !unmetered(request.uri().path()));
-        if choosy.is_some_and(|route| !accept::allows(&request, &route.produced(request.method()))) {
+        if choosy.is_some_and(|route| !accept::allows(&request, route.produced(request.method()))) {
             return Err(Problem::new(ProblemCode::NotAcceptable).into());
         }
         let limits = route.and_then(Route::limits).unwrap_or(self.limits.route);

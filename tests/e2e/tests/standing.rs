@@ -72,7 +72,9 @@ async fn of_two_last_admins_who_demote_each_other_at_once_one_stays() {
     let app = TestApp::embedded().await;
     let mut first = app.admin().await;
     for round in 0..10 {
-        let second = app.user("admin").await;
+        let email = format!("admin-{round}@example.com");
+        first.post("/users", &new_user(&email, &json!({"role": "admin"}))).await.expect(201);
+        let second = app.sign_in(&email, PASSWORD).await;
         let demotion = json!({"role": "user"});
         let (paths, removal) = ((first.path(), second.path()), round % 2 == 1);
         let (one, other) = if removal {

@@ -4,12 +4,14 @@ use mime::Mime;
 use poem::Request;
 use poem::http::header;
 
-/// Whether the `Accept` headers allow one of these media types. Without any that parses, everything is welcome.
-pub(super) fn allows(request: &Request, produced: &[Mime]) -> bool {
+/// Whether the `Accept` headers allow one of these media types. Where nothing is asked for or nothing is produced,
+/// everything is welcome.
+pub(super) fn allows<'m>(request: &Request, produced: impl Iterator<Item = &'m Mime>) -> bool {
     let lines = request.headers().get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    let ranges: Vec<Mime> =
-        lines.flat_map(|line| line.split(',')).filter_map(|range| range.trim().parse().ok()).collect();
-    ranges.is_empty() || produced.is_empty() || produced.iter().any(|media_type| welcome(media_type, &ranges))
+    let ranges = lines.flat_map(|line| line.split(',')).filter_map(|range| range.trim().parse().ok());
+    let ranges: Vec<Mime> = ranges.collect();
+    let mut produced = produced.peekable();
+    ranges.is_empty() || produced.peek().is_none() || produced.any(|media_type| welcome(media_type, &ranges))
 }
 
 /// The most specific range that covers a media type decides.
@@ -38,7 +40,7 @@ mod tests {
     use super::*;
 
     fn allowed(accept: &str) -> bool {
-        allows(&Request::builder().header("accept", accept).finish(), &[mime::APPLICATION_JSON])
+        allows(&Request::builder().header("accept", accept).finish(), [mime::APPLICATION_JSON].iter())
     }
 
     #[test]

@@ -86,13 +86,9 @@ impl Route {
     }
 
     /// The media types that a method answers; none if they are not known or there is no body.
-    pub(super) fn produced(&self, method: &Method) -> Vec<Mime> {
-        let method = if *method == Method::HEAD { &Method::GET } else { method };
-        self.produced
-            .iter()
-            .filter(|(of, _)| of == method)
-            .map(|(_, media_type)| media_type.clone())
-            .collect()
+    pub(super) fn produced(&self, method: &Method) -> impl Iterator<Item = &Mime> {
+        let method = if *method == Method::HEAD { Method::GET } else { method.clone() };
+        self.produced.iter().filter(move |(of, _)| *of == method).map(|(_, media_type)| media_type)
     }
 
     fn matches(&self, path: &str) -> bool {
@@ -167,12 +163,9 @@ mod tests {
             Routes::of_document(&serde_json::json!({"paths": {"/": {"get": {"responses": answers}}}}));
         let route = routes.find("/").expect("a route");
         for method in [Method::GET, Method::HEAD] {
-            assert_eq!(
-                route.produced(&method),
-                [mime::APPLICATION_JSON.as_ref().to_owned() + "; charset=utf-8"]
-            );
+            assert!(route.produced(&method).eq(["application/json; charset=utf-8"].iter()), "{method}");
         }
-        assert_eq!(route.produced(&Method::POST), Vec::<Mime>::new());
+        assert_eq!(route.produced(&Method::POST).count(), 0);
     }
 
     #[test]

@@ -38,11 +38,12 @@ fn mutated(genuine: &str, noise: &mut Noise) -> String {
     loop {
         let mut token = genuine.as_bytes().to_vec();
         for _ in 0..=noise.below(4) {
-            let (at, byte) = (noise.below(token.len()), *noise.one_of(&alphabet));
+            let (at, other) = (noise.below(token.len()), noise.below(token.len()));
+            let byte = *noise.one_of(&alphabet);
             match noise.below(4) {
                 0 => token.insert(at, byte),
                 1 => drop(token.remove(at)),
-                2 => token.swap(at, token.len() / 2),
+                2 => token.swap(at, other),
                 _ => token[at] = byte,
             }
         }

@@ -145,14 +145,17 @@ pub(super) async fn who_crashed_among_others_is_not_to_blame(port: Fixture<dyn Q
     port.lease(&want("one", 5)).await;
     assert_eq!(port.all_workers_die().await, 5);
     // Number 1 is the culprit and crashes again each time; the others prove themselves alone.
+    let mut crashes_alone = 0;
     while let Some(leased) = port.lease(&want("one", 5)).await.pop() {
         if leased.lease.job == job(1).id {
+            crashes_alone += 1;
             port.port.bury(&worker("one")).await.expect("bury works");
         } else {
             port.finish(&leased.lease, done()).await;
         }
     }
     assert_eq!(port.state(&job(1)).await, JobState::Dead);
+    assert_eq!(crashes_alone, 3, "the crash among others counts for nobody");
     for number in 2..=5 {
         assert_eq!(port.state(&job(number)).await, JobState::Succeeded, "job {number}");
     }

@@ -273,9 +273,13 @@ pub(super) async fn a_job_without_attempts_left_is_dead_of_its_last_try(port: Fi
 }
 
 pub(super) async fn a_released_job_is_first_and_its_start_does_not_count(port: Fixture<dyn Queue>) {
+    const MOMENT: Duration = Duration::from_secs(5);
+    let older = JobBuilder::number(2).scheduled_for(port.now().plus(MOMENT)).build();
+    port.enqueue(&older).await;
     port.enqueue(&JobBuilder::number(1).with_attempts(1).build()).await;
     let leased = port.start("one").await;
-    port.port.enqueue(&jobs(3)).await.expect("enqueue works");
+    port.advance(MOMENT).await;
+    assert_eq!(port.state(&older).await, JobState::Ready);
     assert_eq!(port.settle(&leased.lease, Verdict::Release).await, Settled::Accepted);
     let known = port.find(job(1).id).await;
     assert_eq!((known.state, known.attempts), (JobState::Ready, 0));
