@@ -259,7 +259,7 @@ impl Sessions {
             return Ok(Refreshed::No);
         }
         let refreshed = session.refreshed(now, self.policy.session);
-        if session.generation != generation || !uow.sessions().rotate(&refreshed, generation).await? {
+        if !uow.sessions().rotate(&refreshed, generation).await? {
             uow.sessions().remove(id).await?;
             return Ok(Refreshed::Reused);
         }

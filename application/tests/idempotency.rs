@@ -10,7 +10,7 @@ use portwright_domain::idempotency::{
 };
 use portwright_domain::mock::{MockIdempotencyRepository, MockStore, MockUnitOfWork};
 use portwright_domain::ports::{CommitToken, Event, Store, UnitOfWork};
-use portwright_domain::{ErrorKind, PortError};
+use portwright_domain::{ErrorKind, PortError, Timestamp};
 use portwright_testkit::ManualClock;
 use tokio::task::JoinSet;
 
@@ -144,12 +144,20 @@ async fn a_claim_forgets_keys_that_have_expired() {
     assert!(unit.idempotency().find(&other).await.expect("finding works").is_some());
 }
 
+fn running_until(expires_at: Timestamp) -> IdempotencyRecord {
+    IdempotencyRecord { key: key(), fingerprint: REQUEST, progress: Progress::Running, expires_at }
+}
+
 /// A unit of work in which a claim finds this and inserts with this answer.
 fn unit(found: Option<IdempotencyRecord>, inserted: Option<PortError>) -> Box<dyn UnitOfWork> {
     let mut keys = MockIdempotencyRepository::new();
     keys.expect_find().return_once(move |_| Ok(found));
     keys.expect_remove_expired().returning(|_| Ok(0));
     keys.expect_insert().return_once(move |_| inserted.map_or(Ok(()), Err));
+    unit_of(keys)
+}
+
+fn unit_of(keys: MockIdempotencyRepository) -> Box<dyn UnitOfWork> {
     let mut unit = MockUnitOfWork::new();
     unit.expect_idempotency().return_var(Box::new(keys));
     unit.expect_rollback().returning(|| Ok(()));
@@ -168,15 +176,20 @@ fn world_of(units: Vec<Box<dyn UnitOfWork>>) -> World {
 #[tokio::test(start_paused = true)]
 async fn who_loses_the_race_for_a_key_looks_again_and_finds_the_winner() {
     let lost = PortError::conflict("idempotency.insert", "idempotency.key");
-    let winner = IdempotencyRecord {
-        key: key(),
-        fingerprint: REQUEST,
-        progress: Progress::Running,
-        expires_at: ManualClock::START.plus(RUNNING_FOR),
-    };
+    let winner = running_until(ManualClock::START.plus(RUNNING_FOR));
     let world = world_of(vec![unit(None, Some(lost)), unit(Some(winner), None)]);
     assert_eq!(claim(&world, REQUEST).await, Claim::StillRunning);
     assert_eq!(world.events.count(&Event::TransactionRetried { operation: "idempotency.claim" }), 1);
+}
+
+#[tokio::test]
+async fn an_expired_record_makes_way_however_many_others_have_expired() {
+    let mut keys = MockIdempotencyRepository::new();
+    keys.expect_find().returning(|_| Ok(Some(running_until(ManualClock::START))));
+    keys.expect_remove().withf(|removed| *removed == key()).times(1).returning(|_| Ok(true));
+    keys.expect_remove_expired().returning(|_| Ok(1_000));
+    keys.expect_insert().times(1).returning(|_| Ok(()));
+    assert_eq!(claim(&world_of(vec![unit_of(keys)]), REQUEST).await, Claim::Granted);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The use cases on the ports in memory: what somebody does, and what comes of it.
 
-#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+#![expect(clippy::expect_used, clippy::unchecked_time_subtraction, reason = "a panic is how a test fails")]
 
 mod health;
 mod idempotency;

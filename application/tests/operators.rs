@@ -7,7 +7,7 @@ use portwright_domain::access::Role;
 use portwright_domain::ports::Clock;
 use portwright_domain::user::{Email, User};
 
-use crate::world::{PASSWORD, World, chosen, email, email_of};
+use crate::world::{PASSWORD, World, chosen, email, email_of, newcomer};
 
 const NEW: &str = "lemon-quartz-anchor-27";
 
@@ -33,7 +33,7 @@ async fn an_operator_creates_an_admin_whose_address_counts_as_verified() {
 async fn an_operator_creates_nobody_at_an_address_that_is_taken() {
     let world = World::new();
     world.user("ada", Role::User).await;
-    let refused = world.services.operators.create(world.newcomer("ADA", Role::Admin)).await;
+    let refused = world.services.operators.create(newcomer("ADA", Role::Admin)).await;
     assert!(matches!(refused, Err(UserError::EmailTaken)), "{refused:?}");
 }
 

@@ -5,12 +5,12 @@ use std::fmt::Debug;
 use portwright_application::users::UserChange;
 use portwright_domain::access::Role;
 
-use crate::world::{PASSWORD, POLICY, World, chosen, typed};
+use crate::world::{PASSWORD, POLICY, World, chosen, newcomer, registration, typed};
 
 #[tokio::test]
 async fn the_debug_form_of_no_public_type_shows_a_secret() {
     let world = World::new();
-    let registration = world.registration("ada@example.com");
+    let registration = registration("ada@example.com");
     let registered = world.services.sessions.register(registration.clone()).await.expect("registering works");
     let ada = world.person_with(registered.value.clone()).await;
     let refused = world.try_sign_in("ada", "a wrong one").await;
@@ -18,7 +18,7 @@ async fn the_debug_form_of_no_public_type_shows_a_secret() {
         [PASSWORD, "a wrong one", ada.access_token(), ada.refresh_token(), ada.caller.user.password.expose()];
     let public: [&dyn Debug; 9] = [
         &registration,
-        &world.newcomer("eve", Role::User),
+        &newcomer("eve", Role::User),
         &UserChange::default(),
         &registered,
         &ada.caller,

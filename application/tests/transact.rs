@@ -29,15 +29,15 @@ fn token() -> CommitToken {
     CommitToken::new("the commit".to_owned())
 }
 
-/// A store whose n-th call of `begin` answers what `begin` makes of n, counted from 1, and how often it was called.
-fn store_of<F>(begin: F) -> (Arc<dyn Store>, Arc<AtomicU32>)
+/// A store whose n-th call of `begin` gets `answer(n)`, counted from 1, and how often it was called.
+fn store_of<F>(answer: F) -> (Arc<dyn Store>, Arc<AtomicU32>)
 where
     F: Fn(u32) -> Result<Box<dyn UnitOfWork>, PortError> + Send + 'static,
 {
     let begun = Arc::new(AtomicU32::new(0));
     let count = begun.clone();
     let mut store = MockStore::new();
-    store.expect_begin().returning(move || begin(count.fetch_add(1, Ordering::SeqCst) + 1));
+    store.expect_begin().returning(move || answer(count.fetch_add(1, Ordering::SeqCst) + 1));
     (Arc::new(store), begun)
 }
 
@@ -108,16 +108,16 @@ async fn a_race_that_is_lost_within_the_work_is_rolled_back_and_starts_over() {
 async fn it_gives_up_after_ten_tries_wherever_they_fail() {
     for at_the_beginning in [true, false] {
         let events = Arc::new(Recorder::default());
-        let begin = move |_| if at_the_beginning { contended() } else { Ok(commits(contended())) };
-        let (store, begun) = store_of(begin);
+        let answer = move |_| if at_the_beginning { contended() } else { Ok(commits(contended())) };
+        let (store, begun) = store_of(answer);
         let given_up = run(store, &events, Ok).await.expect_err("it gives up");
         assert_eq!(given_up.kind(), ErrorKind::Contended);
         assert_eq!((begun.load(Ordering::SeqCst), events.count(&RETRIED)), (10, 9));
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn it_waits_longer_and_longer_within_bounds() {
+/// How long work that loses every race waits between its tries.
+async fn waits() -> Vec<Duration> {
     let begins = Arc::new(Mutex::new(Vec::new()));
     let noted = begins.clone();
     let (store, _) = store_of(move |_| {
@@ -125,15 +125,25 @@ async fn it_waits_longer_and_longer_within_bounds() {
         contended()
     });
     run(store, &Arc::new(Recorder::default()), Ok).await.expect_err("it gives up");
-    let begins = begins.lock().expect("not poisoned").clone();
-    let mut ceiling = Duration::from_millis(5);
-    for pair in begins.windows(2) {
-        let wait = pair[1] - pair[0];
-        // The timer counts whole milliseconds, and rounds up.
-        ceiling = (ceiling * 3 + Duration::from_millis(1)).min(Duration::from_millis(501));
-        assert!(wait >= Duration::from_millis(5) && wait <= ceiling, "{wait:?} of {ceiling:?}");
-        ceiling = wait;
+    let begins = begins.lock().expect("not poisoned");
+    begins.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_waits_longer_and_longer_within_bounds() {
+    // The timer counts whole milliseconds, and rounds up.
+    let tick = Duration::from_millis(1);
+    let mut longest = Duration::ZERO;
+    for _ in 0..50 {
+        let mut before = Duration::from_millis(5);
+        for wait in waits().await {
+            let ceiling = (before * 3).min(Duration::from_millis(500)) + tick;
+            assert!(wait >= Duration::from_millis(5) && wait <= ceiling, "{wait:?} of {ceiling:?}");
+            before = wait;
+            longest = longest.max(wait);
+        }
     }
+    assert!(longest > Duration::from_millis(50), "of 450 waits the longest was {longest:?}");
 }
 
 #[tokio::test(start_paused = true)]

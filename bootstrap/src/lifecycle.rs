@@ -6,6 +6,7 @@
 //!                        ├─ SHUTDOWN_TIMEOUT over: hard; what is left has one second ───────────────────► exit 1
 //!                        └─ a second signal: abort ─────────────────────────────────────────────────────► exit 1
 //! ```
+//! Signals less than 300 ms after the first are the first, heard again.
 //!
 //! Invariants
 //! - No step, hook or task is waited for without a bound.
@@ -33,6 +34,10 @@ use crate::failure::{Failure, Problem};
 
 /// What is left when the time is over gets this much more, together, to close files and say goodbye.
 const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Ctrl-C reaches every process of a terminal's foreground, and wrappers such as `timeout` pass on what they got: so one
+/// wish to stop arrives twice. Nobody wishes twice within this time.
+const SAME_SIGNAL: Duration = Duration::from_millis(300);
 
 /// The parts of a shutdown, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +68,8 @@ struct Life {
     hard: CancellationToken,
     /// The parent of `hard`.
     abort: CancellationToken,
+    /// When the signal came that stops the process.
+    signalled: OnceLock<Instant>,
     exit: OnceLock<Exit>,
     tasks: TaskTracker,
     hooks: Mutex<Vec<Hook>>,
@@ -85,6 +92,7 @@ impl Lifecycle {
             soft: CancellationToken::new(),
             hard: abort.child_token(),
             abort,
+            signalled: OnceLock::new(),
             exit: OnceLock::new(),
             tasks: TaskTracker::new(),
             hooks: Mutex::default(),
@@ -114,12 +122,15 @@ impl Lifecycle {
     }
 
     fn signalled(&self, name: &str) {
-        if self.0.soft.is_cancelled() {
-            tracing::warn!(signal = name, "stopping at once");
-            self.0.abort.cancel();
-        } else {
+        if !self.0.soft.is_cancelled() {
+            self.0.signalled.get_or_init(Instant::now);
             tracing::info!(signal = name, "stopping; a second signal does not wait");
             self.stop(Exit::Done);
+        } else if self.0.signalled.get().is_some_and(|first| first.elapsed() < SAME_SIGNAL) {
+            tracing::debug!(signal = name, "the same signal again");
+        } else {
+            tracing::warn!(signal = name, "stopping at once");
+            self.0.abort.cancel();
         }
     }
 

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::error::Error;
 
+use serde::{Deserialize, Serialize};
+
 /// What a driver reported, kept for the log.
 pub type Source = Box<dyn Error + Send + Sync + 'static>;
 
@@ -22,7 +24,7 @@ pub struct PortError {
 }
 
 /// What a caller can do about a [`PortError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A uniqueness or version rule was broken; the detail names the rule, such as `users.email`.

@@ -16,6 +16,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::invalid::Invalid;
@@ -23,7 +24,7 @@ use crate::time::Timestamp;
 use crate::user::UserId;
 
 /// The identity of a job, chosen by whoever enqueues it: enqueuing the same id again changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(pub Uuid);
 
 impl fmt::Display for JobId {
@@ -35,7 +36,7 @@ impl fmt::Display for JobId {
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(String);
 
         impl $name {
@@ -73,7 +74,7 @@ name!(/// A worker process, unique for as long as any of its leases lives.
     WorkerId);
 
 /// 0–15, the higher the sooner. The default is 5.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Priority(u8);
 
 impl Priority {
@@ -102,7 +103,7 @@ impl Default for Priority {
 }
 
 /// How long to wait before another try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backoff {
     /// Always this long.
     Fixed(Duration),
@@ -129,7 +130,7 @@ impl Backoff {
 }
 
 /// Work to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewJob {
     /// Identity; see [`JobId`].
     pub id: JobId,
@@ -165,7 +166,7 @@ impl NewJob {
 }
 
 /// What enqueuing a job came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Enqueued {
     /// It waits now.
     New,
@@ -176,7 +177,7 @@ pub enum Enqueued {
 }
 
 /// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum JobState {
     /// Waits for its time.
     Scheduled,
@@ -242,11 +243,11 @@ impl JobState {
 }
 
 /// The fencing token of a job: one higher with each lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Run(pub u64);
 
 /// The right to run one job, until the lease of its worker ends.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
     /// The job.
     pub job: JobId,
@@ -257,7 +258,7 @@ pub struct Lease {
 }
 
 /// A job to be run now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeasedJob {
     /// The right to run it.
     pub lease: Lease,
@@ -270,7 +271,7 @@ pub struct LeasedJob {
 }
 
 /// How a job ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The task returned this result.
     Succeeded(Bytes),
@@ -296,7 +297,7 @@ impl Outcome {
 }
 
 /// Why a job is dead.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Death {
     /// What happened to its last try.
     pub cause: CauseOfDeath,
@@ -305,7 +306,7 @@ pub struct Death {
 }
 
 /// What happened to the last try of a dead job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CauseOfDeath {
     /// The task panicked, or returned an error that may be tried again.
     Error,
@@ -337,7 +338,7 @@ impl CauseOfDeath {
 }
 
 /// How far a running job has come.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {
     /// Parts done.
     pub done: u64,
@@ -348,7 +349,7 @@ pub struct Progress {
 }
 
 /// Everything that is known of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// What was asked for.
     pub spec: NewJob,

@@ -47,6 +47,7 @@ mock! {
     impl JobQueue for JobQueue {
         async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, PortError>;
         async fn find(&self, id: JobId) -> Result<Option<Job>, PortError>;
+        async fn call(&self, job: &NewJob, wait: Duration) -> Result<Option<Outcome>, PortError>;
         async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError>;
         async fn list(&self, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, PortError>;
         async fn cancel(&self, id: JobId) -> Result<Cancelled, PortError>;

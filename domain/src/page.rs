@@ -3,13 +3,14 @@
 //! A numbered page can be jumped to and knows the total; a walk (keyset pagination) costs the same at any depth and
 //! meets every row that was there from start to end exactly once, while others come and go.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::invalid::Invalid;
 use crate::user::SortKey;
 
 /// How many rows a page has at most: 1–100.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit(u32);
 
 impl Limit {
@@ -44,7 +45,7 @@ pub enum Direction {
 }
 
 /// The place of one row in an order: the walk goes on behind it, whether or not the row is still there.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
     /// What the row is ordered by.
     pub key: SortKey,
@@ -53,7 +54,7 @@ pub struct Position {
 }
 
 /// Which page is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PageRequest {
     /// The page of this number, the first being 1.
     Numbered {
@@ -82,7 +83,7 @@ impl PageRequest {
 }
 
 /// One page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The rows, in order.
     pub rows: Vec<T>,
@@ -91,7 +92,7 @@ pub struct Page<T> {
 }
 
 /// What lies around a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rest {
     /// Of a numbered page: how many rows there are on all pages.
     Total(u64),

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::invalid::Invalid;
 use crate::time::Timestamp;
 
 /// The identity of a user: a time-ordered UUID (version 7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UserId(pub Uuid);
 
 impl fmt::Display for UserId {
@@ -305,7 +306,7 @@ impl UserSort {
 }
 
 /// The value that a row is ordered by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SortKey {
     /// Ordered by time.
     Time(Timestamp),
@@ -327,7 +328,9 @@ mod tests {
 
     #[test]
     fn a_part_of_a_text_folds_as_it_does_in_the_whole() {
-        for (whole, part) in [("Οδόστρωμα", "ΟΔΌΣ"), ("ΟΔΌΣ 7", "οδός"), ("οδός", "όΣ"), ("STRAẞE", "aß"), ("Ǆ", "dž")] {
+        for (whole, part) in
+            [("Οδόστρωμα", "ΟΔΌΣ"), ("ΟΔΌΣ 7", "οδός"), ("οδός", "όΣ"), ("STRAẞE", "aß"), ("Ǆ", "dž")]
+        {
             assert!(folded(whole).contains(&folded(part)), "{whole} {part}");
         }
     }

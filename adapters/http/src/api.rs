@@ -84,7 +84,7 @@ pub fn api(
     let endpoint = Idempotent {
         inner: Arc::new(KnownParameters::new(operations, &document.value, routes.clone())),
         keys: services.idempotency.clone(),
-        identify: identify.clone(),
+        sessions: services.sessions.clone(),
     };
     let ApiPolicy { quota, proxies, limits, .. } = policy;
     protect(endpoint, Protection { limits, routes, proxies, ids, clock, limiter, quota, identify })

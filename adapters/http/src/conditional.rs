@@ -31,8 +31,9 @@ fn version(tag: &str) -> Option<Version> {
 
 /// Whether the client has this representation already. The comparison is weak here, so `W/` makes no difference.
 pub(crate) fn is_known(request: &Request, etag: &str) -> bool {
-    tags(request, &IF_NONE_MATCH)
-        .is_some_and(|tags| tags.iter().any(|tag| *tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag))
+    tags(request, &IF_NONE_MATCH).is_some_and(|tags| {
+        tags.iter().any(|tag| *tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+    })
 }
 
 /// All members of a list header; `None` if it is not there.

@@ -20,10 +20,12 @@ pub(crate) fn sealed(sealer: &dyn Sealer, token: &CommitToken) -> String {
 /// # Errors
 /// 400 if the token is not one that this service made.
 pub(crate) fn wanted(sealer: &dyn Sealer, request: &Request) -> Result<Consistency, Problem> {
-    let Some(header) = request.headers().get(CONSISTENCY_TOKEN) else { return Ok(Consistency::Eventual) };
+    let mut given = request.headers().get_all(CONSISTENCY_TOKEN).iter();
+    let Some(header) = given.next() else { return Ok(Consistency::Eventual) };
     let opened = header.to_str().ok().and_then(|text| sealer.open(Purpose::CommitToken, text));
-    match opened.and_then(|content| String::from_utf8(content).ok()) {
-        Some(token) => Ok(Consistency::After(CommitToken::new(token))),
-        None => Err(Problem::new(ProblemCode::BadConsistencyToken)),
+    // Of two tokens nobody could say which write is to be seen.
+    match (opened.and_then(|content| String::from_utf8(content).ok()), given.next()) {
+        (Some(token), None) => Ok(Consistency::After(CommitToken::new(token))),
+        _ => Err(Problem::new(ProblemCode::BadConsistencyToken)),
     }
 }

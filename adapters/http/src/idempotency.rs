@@ -1,6 +1,6 @@
 //! `Idempotency-Key`: a `POST` that is sent again gets the first answer, instead of happening again.
 //!
-//! The first request runs on a task of its own, so that a client that goes away leaves an answer behind for its retry.
+//! Claim and request run on a task of their own, so that a client that goes away leaves an answer for its retry.
 //! Problems are kept as problems: a replay is completed with the path and request id of the request it answers. Answers
 //! that nobody may keep (`no-store`: they carry tokens) are not kept here either; a replay of those is refused.
 
@@ -10,13 +10,15 @@ use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
 use poem::{Body, Endpoint, IntoResponse, Request, Response, Result};
 use poem_openapi::types::ParseFromJSON;
-use portwright_application::Idempotency;
+use portwright_application::{Idempotency, SessionError, Sessions};
 use portwright_domain::PortError;
 use portwright_domain::idempotency::{Claim, Fingerprint, IdempotencyKey, Progress, RecordedAnswer};
 use ring::digest::{Context, SHA256};
+use tracing::Instrument;
 
 use crate::body::MAX_BYTES;
-use crate::middleware::{ClientAddress, Identify};
+use crate::middleware::ClientAddress;
+use crate::principal::bearer_token;
 use crate::problem::{PROBLEM_JSON, Problem, ProblemBody, ProblemCode, problem_of};
 
 /// The header.
@@ -26,70 +28,90 @@ pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 pub(crate) struct Idempotent<E> {
     pub(crate) inner: Arc<E>,
     pub(crate) keys: Arc<Idempotency>,
-    pub(crate) identify: Identify,
+    pub(crate) sessions: Arc<Sessions>,
 }
 
 impl<E: Endpoint<Output = Response> + 'static> Endpoint for Idempotent<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response> {
-        let Some(key) = self.key_of(&request)? else { return self.inner.call(request).await };
+        let Some(key) = key_of(&request)? else { return self.inner.call(request).await };
+        let key = IdempotencyKey { scope: self.scope_of(&request).await?, key };
         let body = request.take_body().into_bytes_limit(MAX_BYTES).await?;
         let fingerprint = fingerprint(&request, &body);
         request.set_body(body);
-        match self.keys.claim(&key, fingerprint).await.map_err(Problem::from)? {
-            Claim::Granted => self.run(key, request).await,
-            Claim::StillRunning => Err(Problem::new(ProblemCode::IdempotencyKeyRunning).into()),
-            Claim::KeyReused => Err(Problem::new(ProblemCode::IdempotencyKeyReused).into()),
-            Claim::AlreadyUsed => Err(Problem::new(ProblemCode::AlreadyUsed).into()),
-            Claim::Replay(answer) => replay(answer),
-        }
-    }
-}
-
-impl<E: Endpoint<Output = Response> + 'static> Idempotent<E> {
-    fn key_of(&self, request: &Request) -> Result<Option<IdempotencyKey>, Problem> {
-        if request.method() != Method::POST {
-            return Ok(None);
-        }
-        let mut given = request.headers().get_all(IDEMPOTENCY_KEY).iter();
-        let Some(key) = given.next() else { return Ok(None) };
-        let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
-        let key = key.filter(|key| key.bytes().all(|c| c.is_ascii_graphic()));
-        let (Some(key), None) = (key, given.next()) else {
-            return Err(Problem::new(ProblemCode::IdempotencyKeyInvalid));
-        };
-        let client = match (self.identify)(request) {
-            Some(user) => format!("user {user}"),
-            None => format!("address {:?}", request.data::<ClientAddress>().map(|address| address.network())),
-        };
-        Ok(Some(IdempotencyKey { scope: format!("{client} {}", request.uri().path()), key: key.to_owned() }))
-    }
-
-    async fn run(&self, key: IdempotencyKey, request: Request) -> Result<Response> {
-        let (inner, keys) = (self.inner.clone(), self.keys.clone());
+        let answer = answer(self.inner.clone(), self.keys.clone(), key, fingerprint, request);
         #[expect(
             clippy::disallowed_methods,
             reason = "ends with its request, which the server bounds and awaits"
         )]
-        let answered = tokio::spawn(async move {
-            let answer = inner.call(request).await;
-            let (answer, kept) = keep(answer).await;
-            let settled: Result<(), PortError> = match kept {
-                Some(progress) => keys.complete(&key, progress).await,
-                None => keys.abandon(&key).await,
-            };
-            if let Err(error) = settled {
-                // The claim expires by itself; until then a retry is told that the first request is still running.
-                tracing::warn!(%error, "an idempotency key could not be settled");
-            }
-            answer
-        });
+        let answered = tokio::spawn(answer.in_current_span());
         match answered.await {
             Ok(answer) => answer,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
     }
+}
+
+impl<E> Idempotent<E> {
+    /// Whose key it is, and for what. Whoever is signed in no longer is nobody: the answers of the account stay its own.
+    async fn scope_of(&self, request: &Request) -> Result<String, Problem> {
+        let caller = match bearer_token(request) {
+            Some(token) => match self.sessions.authenticate(token).await {
+                Ok(caller) => Some(caller.principal.user_id),
+                Err(SessionError::Port(error)) => return Err(error.into()),
+                Err(_) => None,
+            },
+            None => None,
+        };
+        let client = match caller {
+            Some(user) => format!("user {user}"),
+            None => format!("address {:?}", request.data::<ClientAddress>().map(|address| address.network())),
+        };
+        Ok(format!("{client} {}", request.uri().path()))
+    }
+}
+
+/// The key of a `POST` that has one.
+fn key_of(request: &Request) -> Result<Option<String>, Problem> {
+    if request.method() != Method::POST {
+        return Ok(None);
+    }
+    let mut given = request.headers().get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = given.next() else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+    let key = key.filter(|key| key.bytes().all(|c| c.is_ascii_graphic()));
+    match (key, given.next()) {
+        (Some(key), None) => Ok(Some(key.to_owned())),
+        _ => Err(Problem::new(ProblemCode::IdempotencyKeyInvalid)),
+    }
+}
+
+/// Claims the key and runs the request, or tells what became of the first one.
+async fn answer<E: Endpoint<Output = Response>>(
+    inner: Arc<E>,
+    keys: Arc<Idempotency>,
+    key: IdempotencyKey,
+    fingerprint: Fingerprint,
+    request: Request,
+) -> Result<Response> {
+    match keys.claim(&key, fingerprint).await.map_err(Problem::from)? {
+        Claim::Granted => {}
+        Claim::StillRunning => return Err(Problem::new(ProblemCode::IdempotencyKeyRunning).into()),
+        Claim::KeyReused => return Err(Problem::new(ProblemCode::IdempotencyKeyReused).into()),
+        Claim::AlreadyUsed => return Err(Problem::new(ProblemCode::AlreadyUsed).into()),
+        Claim::Replay(answer) => return replay(answer),
+    }
+    let (answer, kept) = keep(inner.call(request).await).await;
+    let settled: Result<(), PortError> = match kept {
+        Some(progress) => keys.complete(&key, progress).await,
+        None => keys.abandon(&key).await,
+    };
+    if let Err(error) = settled {
+        // The claim expires by itself; until then a retry is told that the first request is still running.
+        tracing::warn!(%error, "an idempotency key could not be settled");
+    }
+    answer
 }
 
 /// What to keep of an answer; nothing of one that another try could change.

@@ -2,6 +2,8 @@
 //!
 //! Every match is exhaustive, so a new situation cannot reach a client as a guess.
 
+use std::time::Duration;
+
 use poem::http::HeaderValue;
 use poem::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses};
@@ -38,11 +40,16 @@ impl From<SessionError> for Problem {
             }
             SessionError::TooManyFailures(after) => Self::new(ProblemCode::RateLimited)
                 .with_detail("too many failed sign-ins; wait before the next one")
-                .with_header(RETRY_AFTER, HeaderValue::from(after.as_secs().saturating_add(1))),
+                .with_header(RETRY_AFTER, HeaderValue::from(whole_seconds(after))),
             SessionError::Unauthenticated => unauthorized(true),
             SessionError::Port(error) => error.into(),
         }
     }
+}
+
+/// Rounded up, so that nobody comes back too early.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 impl From<PortError> for Problem {

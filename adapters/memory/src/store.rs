@@ -20,9 +20,6 @@ use portwright_domain::user::{User, UserId};
 use portwright_domain::{ErrorKind, PortError};
 use tokio::sync::OwnedMutexGuard;
 
-/// How long a unit of work waits for the one before it.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// How many expired rows one call forgets.
 pub(crate) const SWEEP: usize = 1_000;
 
@@ -30,11 +27,12 @@ pub(crate) const SWEEP: usize = 1_000;
 const TOKEN_PREFIX: &str = "memory-";
 
 /// A store that lives as long as the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore {
     committed: Arc<Mutex<Committed>>,
     /// Held by the one open unit of work.
     turn: Arc<tokio::sync::Mutex<()>>,
+    patience: Duration,
 }
 
 /// What everybody reads.
@@ -71,10 +69,22 @@ impl Rows {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// An empty store, where a unit of work waits up to 5 s for the one before it.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::with_patience(Duration::from_secs(5))
+    }
+
+    /// An empty store, where a unit of work waits this long for the one before it, and then is `Contended`.
+    #[must_use]
+    pub fn with_patience(patience: Duration) -> Self {
+        Self { committed: Arc::default(), turn: Arc::default(), patience }
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -96,7 +106,7 @@ impl Store for MemoryStore {
 
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, PortError> {
         let turn =
-            tokio::time::timeout(PATIENCE, self.turn.clone().lock_owned()).await.map_err(|elapsed| {
+            tokio::time::timeout(self.patience, self.turn.clone().lock_owned()).await.map_err(|elapsed| {
                 let detail = "the unit of work before this one does not end";
                 PortError::new(ErrorKind::Contended, "store.begin", detail).with_source(elapsed)
             })?;
@@ -149,5 +159,35 @@ impl UnitOfWork for MemoryUnitOfWork {
 
     async fn rollback(self: Box<Self>) -> Result<(), PortError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_unit_of_work_does_not_wait_for_ever_for_the_one_before_it() {
+        let store = MemoryStore::with_patience(Duration::from_millis(20));
+        let open = store.begin().await.expect("nobody is before it");
+        let refused = store.begin().await.err().expect("the first one is still open");
+        assert_eq!(refused.kind(), ErrorKind::Contended);
+        drop(open);
+        assert!(store.begin().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_token_of_a_commit_that_never_was_is_unsupported() {
+        let ahead = MemoryStore::new();
+        let mut token = None;
+        for _ in 0..2 {
+            token = Some(ahead.begin().await.expect("it begins").commit().await.expect("it commits"));
+        }
+        let behind = MemoryStore::new();
+        behind.begin().await.expect("it begins").commit().await.expect("it commits");
+        let after = Consistency::After(token.expect("there were two commits"));
+        assert!(ahead.read(after.clone()).await.is_ok());
+        let refused = behind.read(after).await.err().expect("it had one commit only");
+        assert_eq!(refused.kind(), ErrorKind::Unsupported);
     }
 }

@@ -4,7 +4,7 @@ use portwright_application::users::UserChange;
 use portwright_domain::access::Role;
 use portwright_domain::user::User;
 
-use crate::world::World;
+use crate::world::{Person, World, name};
 
 #[tokio::test]
 async fn another_role_ends_all_sessions_at_once() {
@@ -43,18 +43,31 @@ async fn removal_ends_all_sessions_at_once() {
     world.assert_signed_out(&laptop).await;
 }
 
+/// Stores a change of the person past the use case, which would end the session as well.
+async fn store_change(world: &World, person: &Person, change: impl FnOnce(User) -> User) {
+    let stored = world.stored_user(person.id()).await.expect("the user is there");
+    let version = stored.version.next();
+    let mut unit = world.unit().await;
+    unit.users().update(&User { version, ..change(stored) }).await.expect("updating works");
+    unit.commit().await.expect("committing works");
+}
+
 #[tokio::test]
 async fn a_new_role_counts_at_once_whatever_the_token_was_issued_for() {
     let world = World::new();
     let ada = world.person("ada", Role::Admin).await;
-    // Not by the use case, which would end the session as well.
-    let stored = world.stored_user(ada.id()).await.expect("ada is there");
-    let mut unit = world.unit().await;
-    let demoted = User { role: Role::User, version: stored.version.next(), ..stored };
-    unit.users().update(&demoted).await.expect("updating works");
-    unit.commit().await.expect("committing works");
+    store_change(&world, &ada, |user| User { role: Role::User, ..user }).await;
     let caller = world.authenticate(ada.access_token()).await.expect("still signed in");
     assert_eq!(caller.principal.role, Role::User);
+}
+
+#[tokio::test]
+async fn who_is_not_active_is_refused_although_the_session_is_there() {
+    let world = World::new();
+    let ada = world.person("ada", Role::User).await;
+    store_change(&world, &ada, |user| User { is_active: false, ..user }).await;
+    assert!(world.session_of(&ada).await.is_some());
+    world.assert_signed_out(&ada).await;
 }
 
 #[tokio::test]
@@ -62,7 +75,7 @@ async fn a_change_of_the_profile_ends_no_session() {
     let world = World::new();
     let admin = world.person("root", Role::Admin).await;
     let ada = world.person("ada", Role::User).await;
-    let change = UserChange { first_name: Some(crate::world::name("Augusta")), ..UserChange::default() };
+    let change = UserChange { first_name: Some(name("Augusta")), ..UserChange::default() };
     world.change_by(&admin, ada.id(), change).await.expect("changing works");
     assert!(world.is_signed_in(&ada).await);
 }

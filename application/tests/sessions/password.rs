@@ -58,8 +58,10 @@ async fn wrong_current_passwords_count_as_failed_sign_ins() {
     }
     let refused = world.try_sign_in_from("198.51.100.1", "ada", PASSWORD).await;
     assert!(matches!(refused, Err(SessionError::TooManyFailures(_))), "{refused:?}");
+    world.hasher.take_counts();
     let refused = change(&world, &ada, PASSWORD).await;
     assert!(matches!(refused, Err(SessionError::TooManyFailures(_))), "{refused:?}");
+    assert_eq!(world.hasher.take_counts(), (0, 0), "no password is looked at");
 
     world.clock.advance(POLICY.login.window);
     change(&world, &ada, PASSWORD).await.expect("the window has ended");

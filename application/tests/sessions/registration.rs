@@ -8,12 +8,12 @@ use portwright_domain::ports::{Clock, Consistency};
 use portwright_domain::user::Version;
 use tokio::task::JoinSet;
 
-use crate::world::World;
+use crate::world::{World, registration};
 
 #[tokio::test]
 async fn who_registers_is_a_user_and_signed_in() {
     let world = World::new();
-    let registered = world.services.sessions.register(world.registration("Ada@Example.com")).await;
+    let registered = world.services.sessions.register(registration("Ada@Example.com")).await;
     let ada = world.person_with(registered.expect("registering works").value).await;
 
     let user = &ada.caller.user;
@@ -27,7 +27,7 @@ async fn who_registers_is_a_user_and_signed_in() {
 #[tokio::test]
 async fn closed_registration_refuses_without_any_work() {
     let world = World::with(|setup| setup.policy.registration_open = false);
-    let refused = world.services.sessions.register(world.registration("ada@example.com")).await;
+    let refused = world.services.sessions.register(registration("ada@example.com")).await;
     assert!(matches!(refused, Err(SessionError::RegistrationClosed)), "{refused:?}");
     assert_eq!(world.hasher.take_counts(), (0, 0));
     assert!(!world.services.operators.has_users().await.expect("asking works"));
@@ -37,10 +37,10 @@ async fn closed_registration_refuses_without_any_work() {
 async fn an_address_that_is_taken_in_any_spelling_is_refused() {
     let world = World::new();
     let sessions = &world.services.sessions;
-    sessions.register(world.registration("José@Example.com")).await.expect("registering works");
+    sessions.register(registration("José@Example.com")).await.expect("registering works");
     for spelling in ["José@Example.com", "JOSÉ@EXAMPLE.COM", "jose\u{301}@example.com", "ｊｏｓé@example.com"]
     {
-        let refused = sessions.register(world.registration(spelling)).await;
+        let refused = sessions.register(registration(spelling)).await;
         assert!(matches!(refused, Err(SessionError::EmailTaken)), "{spelling}: {refused:?}");
     }
 }
@@ -51,9 +51,8 @@ async fn of_many_registrations_of_one_address_at_once_one_succeeds() {
     let mut registrations = JoinSet::new();
     for _ in 0..50 {
         let world = world.clone();
-        registrations.spawn(async move {
-            world.services.sessions.register(world.registration("ada@example.com")).await
-        });
+        registrations
+            .spawn(async move { world.services.sessions.register(registration("ada@example.com")).await });
     }
     let answers = registrations.join_all().await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
@@ -64,7 +63,7 @@ async fn of_many_registrations_of_one_address_at_once_one_succeeds() {
 #[tokio::test]
 async fn a_read_that_gives_back_the_proof_of_a_registration_sees_it() {
     let world = World::new();
-    let registered = world.services.sessions.register(world.registration("ada@example.com")).await;
+    let registered = world.services.sessions.register(registration("ada@example.com")).await;
     let registered = registered.expect("registering works");
     let ada = world.person_with(registered.value).await;
     let after = Consistency::After(registered.token);

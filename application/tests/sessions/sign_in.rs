@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use portwright_application::SessionError;
 use portwright_domain::access::Role;
-use portwright_domain::ports::{Clock, Event, TokenIssuer};
-use portwright_domain::session::Claims;
-use portwright_domain::user::User;
+use portwright_domain::mock::MockStore;
+use portwright_domain::ports::{AccessToken, Clock, Consistency, Event, TokenIssuer};
+use portwright_domain::session::{Claims, SessionId};
+use portwright_domain::user::{User, UserId};
+use portwright_domain::{ErrorKind, PortError};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -75,19 +77,37 @@ async fn an_access_token_is_valid_for_as_long_as_was_said() {
     assert!(world.session_of(&ada).await.is_some(), "the session goes on");
 }
 
+/// A token that is signed as ours are, and says this.
+fn forged(world: &World, user_id: UserId, session_id: SessionId) -> AccessToken {
+    let issued_at = world.clock.now();
+    let expires_at = issued_at.plus(POLICY.access_ttl);
+    let claims = Claims { user_id, session_id, token_id: Uuid::nil(), issued_at, expires_at };
+    world.tokens.issue(&claims).expect("issuing works")
+}
+
+#[tokio::test]
+async fn who_signs_in_or_is_signed_in_is_decided_by_the_newest_state() {
+    let mut store = MockStore::new();
+    // Any other read would fail this test.
+    store
+        .expect_read()
+        .withf(|freshness| *freshness == Consistency::Strong)
+        .times(2)
+        .returning(|_| Err(PortError::new(ErrorKind::Unavailable, "store.read", "the primary is away")));
+    let world = World::with(|setup| setup.store = Arc::new(store));
+    let refused = world.try_sign_in("ada", PASSWORD).await;
+    assert!(matches!(refused, Err(SessionError::Port(_))), "{refused:?}");
+    let token = forged(&world, UserId(Uuid::nil()), SessionId(Uuid::nil()));
+    let refused = world.authenticate(token.expose()).await;
+    assert!(matches!(refused, Err(SessionError::Port(_))), "{refused:?}");
+}
+
 #[tokio::test]
 async fn a_token_that_names_the_session_of_another_user_is_refused() {
     let world = World::new();
     let ada = world.person("ada", Role::User).await;
     let eve = world.person("eve", Role::User).await;
-    let claims = Claims {
-        user_id: eve.id(),
-        session_id: ada.principal().session_id,
-        token_id: Uuid::nil(),
-        issued_at: world.clock.now(),
-        expires_at: world.clock.now().plus(POLICY.access_ttl),
-    };
-    let token = world.tokens.issue(&claims).expect("issuing works");
+    let token = forged(&world, eve.id(), ada.principal().session_id);
     let refused = world.authenticate(token.expose()).await;
     assert!(matches!(refused, Err(SessionError::Unauthenticated)), "{refused:?}");
 }

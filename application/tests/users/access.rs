@@ -8,7 +8,7 @@ use portwright_domain::ports::Consistency;
 use portwright_domain::user::{UserFilter, UserId, UserSort};
 use uuid::Uuid;
 
-use crate::world::{World, name};
+use crate::world::{World, name, newcomer};
 
 async fn attempt(world: &World, caller: Principal, action: Action, target: UserId) -> Result<(), UserError> {
     let users = &world.services.users;
@@ -25,7 +25,7 @@ async fn attempt(world: &World, caller: Principal, action: Action, target: UserI
             users.list(caller, &listing, Consistency::Eventual).await.map(drop)
         }
         Action::ReadUser => users.get(caller, target, Consistency::Eventual).await.map(drop),
-        Action::CreateUser => users.create(caller, world.newcomer("new", Role::User)).await.map(drop),
+        Action::CreateUser => users.create(caller, newcomer("new", Role::User)).await.map(drop),
         Action::ChangeProfile => {
             change(UserChange { first_name: Some(name("Augusta")), ..UserChange::default() }).await
         }

@@ -8,7 +8,7 @@ use portwright_domain::access::Role;
 use portwright_domain::ports::{Clock, Consistency};
 use portwright_domain::user::{Email, User, Version};
 
-use crate::world::{PASSWORD, Person, World, email, email_of, name};
+use crate::world::{PASSWORD, Person, World, email, email_of, name, newcomer};
 
 /// An admin, and ada, who has proved her address and was last changed an hour ago.
 async fn world_of_ada() -> (World, Person, User) {
@@ -27,7 +27,7 @@ fn to_address(text: &str) -> UserChange {
 async fn an_admin_creates_users_of_any_role_who_have_not_proved_their_address() {
     let (world, admin, _) = world_of_ada().await;
     for role in Role::ALL {
-        let new = NewUser { is_active: false, ..world.newcomer(role.as_str(), role) };
+        let new = NewUser { is_active: false, ..newcomer(role.as_str(), role) };
         let created = world.services.users.create(admin.principal(), new).await.expect("creating works");
         let user = created.value;
         assert_eq!((user.role, user.is_active, user.is_email_verified), (role, false, false));
@@ -42,7 +42,7 @@ async fn an_admin_creates_users_of_any_role_who_have_not_proved_their_address() 
 #[tokio::test]
 async fn a_created_user_signs_in_with_the_password_given() {
     let (world, admin, _) = world_of_ada().await;
-    let new = world.newcomer("grace", Role::User);
+    let new = newcomer("grace", Role::User);
     world.services.users.create(admin.principal(), new).await.expect("creating works");
     world.try_sign_in("grace", PASSWORD).await.expect("signing in works");
 }
@@ -50,7 +50,7 @@ async fn a_created_user_signs_in_with_the_password_given() {
 #[tokio::test]
 async fn nobody_is_created_at_an_address_that_is_taken() {
     let (world, admin, _) = world_of_ada().await;
-    let new = NewUser { email: email("ADA@example.com"), ..world.newcomer("eve", Role::User) };
+    let new = NewUser { email: email("ADA@example.com"), ..newcomer("eve", Role::User) };
     let refused = world.services.users.create(admin.principal(), new).await;
     assert!(matches!(refused, Err(UserError::EmailTaken)), "{refused:?}");
 }
@@ -167,7 +167,7 @@ async fn what_is_removed_is_gone_and_its_address_is_free() {
     assert_eq!(world.stored_user(ada.id).await, None);
     let again = users.remove(admin.principal(), ada.id, None).await;
     assert!(matches!(again, Err(UserError::NotFound)), "{again:?}");
-    let new = users.create(admin.principal(), world.newcomer("ada", Role::User)).await;
+    let new = users.create(admin.principal(), newcomer("ada", Role::User)).await;
     let address: Email = new.expect("the address is free").value.email;
     assert_eq!(address, ada.email);
 }

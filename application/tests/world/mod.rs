@@ -14,7 +14,9 @@ use portwright_memory::{FakeSealer, FakeTokens, MemoryRateLimiter, MemoryStore, 
 use portwright_testkit::{ManualClock, SequentialIds};
 
 pub(crate) use hasher::{Gate, WatchedHasher};
-pub(crate) use people::{ADDRESS, PASSWORD, Person, chosen, email, email_of, name, typed};
+pub(crate) use people::{
+    ADDRESS, PASSWORD, Person, chosen, email, email_of, name, newcomer, registration, typed,
+};
 pub(crate) use watching::Recorder;
 
 /// The policy of every world that does not say otherwise.

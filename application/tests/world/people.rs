@@ -63,30 +63,32 @@ pub(crate) fn chosen(password: &str) -> NewPassword {
     NewPassword::parse(password).expect("a good password")
 }
 
+/// What an admin knows of somebody before they are a user.
+pub(crate) fn newcomer(name_of: &str, role: Role) -> NewUser {
+    NewUser {
+        email: email_of(name_of),
+        password: chosen(PASSWORD),
+        first_name: name(name_of),
+        last_name: name("Lovelace"),
+        role,
+        is_active: true,
+    }
+}
+
+/// What somebody at this address sends who registers.
+pub(crate) fn registration(address: &str) -> Registration {
+    Registration {
+        email: email(address),
+        password: chosen(PASSWORD),
+        first_name: name("Ada"),
+        last_name: name("Lovelace"),
+    }
+}
+
 impl World {
-    pub(crate) fn newcomer(&self, name_of: &str, role: Role) -> NewUser {
-        NewUser {
-            email: email_of(name_of),
-            password: chosen(PASSWORD),
-            first_name: name(name_of),
-            last_name: name("Lovelace"),
-            role,
-            is_active: true,
-        }
-    }
-
-    pub(crate) fn registration(&self, address: &str) -> Registration {
-        Registration {
-            email: email(address),
-            password: chosen(PASSWORD),
-            first_name: name("Ada"),
-            last_name: name("Lovelace"),
-        }
-    }
-
     /// A user who has never signed in.
     pub(crate) async fn user(&self, name: &str, role: Role) -> User {
-        self.services.operators.create(self.newcomer(name, role)).await.expect("creating works")
+        self.services.operators.create(newcomer(name, role)).await.expect("creating works")
     }
 
     /// A user who is signed in.

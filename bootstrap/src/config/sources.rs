@@ -79,6 +79,7 @@ impl Sources {
 
     /// These options, the environment of this process, and the `.env` file of its working directory.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     pub fn of_process(overrides: impl IntoIterator<Item = Override>) -> Self {
         Self::new(overrides, std::env::vars_os(), read_dotenv(Path::new(".env")))
     }

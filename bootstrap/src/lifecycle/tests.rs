@@ -2,6 +2,8 @@
 
 use std::future::pending;
 
+use tokio::time::advance;
+
 use super::*;
 
 const PLAN: Shutdown = Shutdown { ready_delay: Duration::from_secs(5), timeout: Duration::from_secs(25) };
@@ -130,13 +132,26 @@ async fn a_second_signal_does_not_wait() {
     let (life, order) = serving();
     life.on_stop(Phase::CloseStores, "database", note(&order, "database"));
     let task = life.spawn("stubborn", pending::<()>());
-    let began = Instant::now();
     life.signalled("SIGINT");
+    advance(SAME_SIGNAL).await;
+    let began = Instant::now();
     life.signalled("SIGINT");
     assert_eq!(life.run().await, Exit::Failed);
     assert_eq!(began.elapsed(), Duration::ZERO);
     assert_eq!(task.await.expect("no panic"), None);
     assert_eq!(*order.lock().expect("whole"), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_that_arrives_twice_is_one_signal() {
+    let (life, order) = serving();
+    life.on_stop(Phase::CloseStores, "database", note(&order, "database"));
+    life.signalled("SIGINT");
+    life.signalled("SIGTERM");
+    advance(Duration::from_millis(299)).await;
+    life.signalled("SIGINT");
+    assert_eq!(life.run().await, Exit::Done);
+    assert_eq!(*order.lock().expect("whole"), ["database"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::error::PortError;
 use crate::job::{
@@ -30,6 +31,17 @@ pub trait JobQueue: Send + Sync + 'static {
     /// Everything that is known of a job; `None` if it never was, or is past its retention.
     async fn find(&self, id: JobId) -> Result<Option<Job>, PortError>;
 
+    /// Enqueues a job and waits up to `wait` for its end, woken by it.
+    ///
+    /// Nothing is acknowledged before the outcome is, so nobody waits for a disk in between: if the process that asks
+    /// dies, the job may have been taken or not, and asking again with the same id is safe. `None`: it is unfinished,
+    /// and durable by now. If its id is known already, this waits for that job, and if an unfinished job holds its
+    /// unique key, for that one; neither is changed.
+    ///
+    /// # Errors
+    /// As [`JobQueue::enqueue`].
+    async fn call(&self, job: &NewJob, wait: Duration) -> Result<Option<Outcome>, PortError>;
+
     /// Waits up to `wait` for the end of a job, woken by it; `None` if it is still unfinished or unknown.
     async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError>;
 
@@ -51,7 +63,7 @@ pub trait JobQueue: Send + Sync + 'static {
 }
 
 /// Which jobs a list shows: all that meet every condition given.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobFilter {
     /// Stands in exactly this state.
     pub state: Option<JobState>,
@@ -62,7 +74,7 @@ pub struct JobFilter {
 }
 
 /// What cancelling a job came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cancelled {
     /// It waited, and will not start.
     Prevented,
@@ -75,7 +87,7 @@ pub enum Cancelled {
 }
 
 /// What a queue looks like from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueStatus {
     /// The queue.
     pub name: QueueName,
@@ -124,7 +136,7 @@ pub trait JobSource: Send + Sync + 'static {
 }
 
 /// What a worker wants to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRequest {
     /// Who asks.
     pub worker: WorkerId,
@@ -141,7 +153,7 @@ pub struct LeaseRequest {
 }
 
 /// What came of a job that a worker held.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {
     /// The right to say so.
     pub lease: Lease,
@@ -150,7 +162,7 @@ pub struct Settlement {
 }
 
 /// What came of one try.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// The job is finished.
     Finish(Outcome),
@@ -166,7 +178,7 @@ pub enum Verdict {
 }
 
 /// Whether a settlement was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Settled {
     /// It is recorded.
     Accepted,
@@ -175,7 +187,7 @@ pub enum Settled {
 }
 
 /// The answer of an exchange.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Exchange {
     /// One answer per settlement, in order.
     pub settled: Vec<Settled>,
@@ -184,7 +196,7 @@ pub struct Exchange {
 }
 
 /// The answer of a renewal.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Renewal {
     /// Jobs that this worker holds and should stop: somebody cancelled them.
     pub cancelled: Vec<JobId>,

@@ -1,7 +1,7 @@
 //! [`Answer`]: what came back, and what a test expects of it.
 
 use reqwest::Response;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::Value;
 
 /// An answer that has arrived whole.
@@ -19,6 +19,20 @@ impl Answer {
     pub(crate) async fn of(response: Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Self { status, headers, text: response.text().await.expect("a body") }
+    }
+
+    /// An answer as it came over a socket, with `Content-Length`. Panics if there is none.
+    #[must_use]
+    pub fn parse(raw: &str) -> Self {
+        let (head, text) = raw.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {raw:?}"));
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok());
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            headers.append(name, value.trim().parse().expect("a value"));
+        }
+        Self { status: status.expect("a status"), headers, text: text.to_owned() }
     }
 
     /// A header; empty if it is not there.
@@ -52,13 +66,21 @@ impl Answer {
     #[track_caller]
     #[expect(clippy::must_use_candidate, reason = "often the code is all that matters")]
     pub fn expect_problem(&self, status: u16, code: &str) -> Value {
+        let body = self.expect_refused(status, code);
+        assert!(body["instance"].as_str().is_some_and(|path| path.starts_with('/')), "{body}");
+        body
+    }
+
+    /// The same for a request whose head was refused: what it wanted is not known, so there may be no `instance`.
+    #[track_caller]
+    #[expect(clippy::must_use_candidate, reason = "often the code is all that matters")]
+    pub fn expect_refused(&self, status: u16, code: &str) -> Value {
         let body = self.body(status);
         assert_eq!(body["code"], code, "{body}");
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(body["type"], format!("/problems/{code}"));
         assert_eq!(body["status"], status);
         assert_eq!(body["requestId"], self.header("x-request-id"));
-        assert!(body["instance"].as_str().is_some_and(|path| path.starts_with('/')), "{body}");
         for name in ["title", "detail"] {
             assert!(body[name].as_str().is_some_and(|text| !text.is_empty()), "{body}");
         }

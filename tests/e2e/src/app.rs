@@ -68,7 +68,11 @@ impl TestApp {
     #[must_use]
     pub fn database_bytes(&self) -> Vec<u8> {
         let files = ["portwright.db", "portwright.db-wal"].map(|name| self.data.path().join(name));
-        files.into_iter().filter(|file| file.exists()).flat_map(|file| std::fs::read(file).expect("readable")).collect()
+        files
+            .into_iter()
+            .filter(|file| file.exists())
+            .flat_map(|file| std::fs::read(file).expect("readable"))
+            .collect()
     }
 
     /// Moves the clock that everything in the server asks.

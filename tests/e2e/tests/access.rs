@@ -1,5 +1,7 @@
 //! Who may do what: every role, every operation, on oneself, on somebody else and on nobody.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 use portwright_e2e::app::{PASSWORD, new_user};
 use portwright_e2e::{Answer, Caller, TestApp};
 use reqwest::Method;
@@ -47,8 +49,20 @@ fn operations() -> Vec<Operation> {
         operation("put", Method::PUT, "/users/{id}", profile, of_profile),
         operation("change standing", Method::PATCH, "/users/{id}", standing.clone(), of_standing),
         operation("put standing", Method::PUT, "/users/{id}", standing, of_standing),
-        operation("change role", Method::PATCH, "/users/{id}", json!({"role": "user"}), [[409, 200, 404], [403; 3], [403; 3]]),
-        operation("remove", Method::DELETE, "/users/{id}", Value::Null, [[409, 204, 404], [403; 3], [403; 3]]),
+        operation(
+            "change role",
+            Method::PATCH,
+            "/users/{id}",
+            json!({"role": "user"}),
+            [[409, 200, 404], [403; 3], [403; 3]],
+        ),
+        operation(
+            "remove",
+            Method::DELETE,
+            "/users/{id}",
+            Value::Null,
+            [[409, 204, 404], [403; 3], [403; 3]],
+        ),
     ]
 }
 
@@ -81,7 +95,8 @@ async fn every_role_may_do_what_the_table_says_and_nothing_else() {
     for operation in operations() {
         for (caller, statuses) in callers.iter().zip(operation.statuses) {
             let role = caller.session()["user"]["role"].as_str().unwrap_or("nobody");
-            let other = admin.post("/users", &new_user(&format!("{}@x", uuid::Uuid::new_v4()), &json!({}))).await;
+            let other =
+                admin.post("/users", &new_user(&format!("{}@x", uuid::Uuid::new_v4()), &json!({}))).await;
             // Nobody has no account of its own.
             let own = if role == "nobody" { admin.path() } else { caller.path() };
             let paths = [own.as_str(), other.header("location"), MISSING];
@@ -114,11 +129,15 @@ async fn every_role_may_do_what_the_table_says_and_nothing_else() {
 #[tokio::test]
 async fn a_moderator_reads_every_user_and_changes_only_its_own_profile() {
     let app = TestApp::embedded().await;
-    let (admin, moderator, other) = (app.admin().await, app.user("moderator").await, app.user("moderator").await);
+    let (admin, moderator, other) =
+        (app.admin().await, app.user("moderator").await, app.user("moderator").await);
     assert_eq!(moderator.get("/users").await.expect(200)["pagination"]["total"], 3);
     moderator.get(&other.path()).await.expect(200);
     moderator.get(&admin.path()).await.expect(200);
-    moderator.patch(&moderator.path(), &json!({"email": "new@example.com", "lastName": "New"})).await.expect(200);
+    moderator
+        .patch(&moderator.path(), &json!({"email": "new@example.com", "lastName": "New"}))
+        .await
+        .expect(200);
     moderator.patch(&other.path(), &json!({"lastName": "New"})).await.expect_problem(403, "forbidden");
     moderator.patch(&other.path(), &json!({})).await.expect_problem(403, "forbidden");
 }
@@ -161,7 +180,9 @@ async fn somebody_elses_object_has_the_body_of_a_missing_one_in_every_spelling_o
     let (admin, user) = (app.admin().await, app.user("user").await);
     let missing = essence(&user.get(MISSING).await);
     let id = admin.id().to_owned();
-    for spelling in [id.clone(), id.to_uppercase(), id.replace('-', ""), format!("urn:uuid:{id}"), format!("%7B{id}%7D")] {
+    for spelling in
+        [id.clone(), id.to_uppercase(), id.replace('-', ""), format!("urn:uuid:{id}"), format!("%7B{id}%7D")]
+    {
         let answer = user.get(&format!("/users/{spelling}")).await;
         let (status, body, _) = essence(&answer);
         assert_eq!((status, &body), (404, &missing.1), "{spelling}");

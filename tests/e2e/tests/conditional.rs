@@ -1,5 +1,7 @@
 //! Versions of a user: `ETag`, `If-None-Match` and `If-Match`.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 use futures::future::join_all;
 use portwright_e2e::app::{ADMIN, PASSWORD, new_user};
 use portwright_e2e::{Answer, Caller, TestApp};
@@ -33,7 +35,7 @@ async fn signing_in_changes_last_login_and_neither_version_nor_updated_at() {
     let admin = app.admin().await;
     let path = create(&admin, "ada@example.com").await;
     let before = admin.get(&path).await;
-    app.advance(std::time::Duration::from_secs(60));
+    app.advance(std::time::Duration::from_mins(1));
     let ada = app.sign_in("ada@example.com", PASSWORD).await;
     let after = admin.get(&path).await;
     let mut expected = before.json();
@@ -117,14 +119,21 @@ async fn a_change_happens_only_to_a_version_that_if_match_names() {
         for (lines, matches) in IF_MATCH {
             let answer = send_if_match(&admin, &method, &path, lines).await;
             if matches {
-                assert_eq!(answer.status, if method == Method::DELETE { 204 } else { 200 }, "{method} {lines:?}");
+                assert_eq!(
+                    answer.status,
+                    if method == Method::DELETE { 204 } else { 200 },
+                    "{method} {lines:?}"
+                );
                 admin.delete(&path).await;
                 path = create(&admin, "ada@example.com").await;
             } else {
                 assert_eq!(answer.status, 412, "{method} {lines:?}");
                 answer.expect_problem(412, "precondition-failed");
                 let read = admin.get(&path).await;
-                assert_eq!((read.expect(200)["firstName"].as_str(), read.header("etag")), (Some("Ada"), "\"1\""));
+                assert_eq!(
+                    (read.expect(200)["firstName"].as_str(), read.header("etag")),
+                    (Some("Ada"), "\"1\"")
+                );
             }
         }
         admin.delete(&path).await.expect(204);
@@ -157,7 +166,9 @@ async fn of_many_changes_of_one_version_at_once_exactly_one_happens() {
     .await;
     let (happened, late): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert_eq!(happened.len(), 1);
-    late.iter().for_each(|answer| drop(answer.expect_problem(412, "precondition-failed")));
+    for answer in late {
+        answer.expect_problem(412, "precondition-failed");
+    }
     let read = admin.get(&path).await;
     assert_eq!((read.expect(200), read.header("etag")), (happened[0].json(), "\"2\""));
 }
@@ -169,8 +180,10 @@ async fn changes_without_a_precondition_all_happen_one_after_the_other() {
     let path = create(&admin, "ada@example.com").await;
     let changes: Vec<_> = (0..20).map(|number| json!({"firstName": format!("Ada {number}")})).collect();
     let answers = join_all(changes.iter().map(|change| admin.patch(&path, change))).await;
-    let mut versions: Vec<u32> =
-        answers.iter().map(|answer| answer.header("etag").trim_matches('"').parse().expect("a version")).collect();
+    let mut versions: Vec<u32> = answers
+        .iter()
+        .map(|answer| answer.header("etag").trim_matches('"').parse().expect("a version"))
+        .collect();
     versions.sort_unstable();
     assert_eq!(versions, (2..22).collect::<Vec<_>>());
 }

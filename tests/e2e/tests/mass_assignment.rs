@@ -1,5 +1,7 @@
 //! Nobody sets a field that is not theirs to set, whatever the field is called.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 use std::collections::BTreeSet;
 
 use portwright_e2e::app::new_user;
@@ -11,8 +13,25 @@ const SCHEMA: &str = include_str!("../../../migrations/sqlite/0001_users_and_ses
 
 /// What people try besides the columns.
 const MORE: [&str; 20] = [
-    "password_hash", "avatar_url", "permissions", "roles", "is_admin", "admin", "scope", "email_verified", "verified",
-    "user_id", "uuid", "session_id", "token", "refresh_token", "deleted_at", "$set", "__proto__", "constructor", "user",
+    "password_hash",
+    "avatar_url",
+    "permissions",
+    "roles",
+    "is_admin",
+    "admin",
+    "scope",
+    "email_verified",
+    "verified",
+    "user_id",
+    "uuid",
+    "session_id",
+    "token",
+    "refresh_token",
+    "deleted_at",
+    "$set",
+    "__proto__",
+    "constructor",
+    "user",
     "data",
 ];
 
@@ -61,7 +80,16 @@ const PROFILE: [&str; 5] = ["email", "firstName", "lastName", "role", "isActive"
 fn every_column_is_tried_in_camel_and_snake_case() {
     assert_eq!(columns().len(), 15, "{:?}", columns());
     let names = names();
-    for name in ["id", "passwordHash", "password_hash", "isEmailVerified", "lastLogin", "createdAt", "version", "avatarUrl"] {
+    for name in [
+        "id",
+        "passwordHash",
+        "password_hash",
+        "isEmailVerified",
+        "lastLogin",
+        "createdAt",
+        "version",
+        "avatarUrl",
+    ] {
         assert!(names.contains(name), "{name}");
     }
     assert!(names.len() > 150, "{}", names.len());
@@ -103,7 +131,9 @@ async fn a_change_takes_its_own_fields_only_from_everybody() {
         }
         expect_unknown(&user.put(&user.path(), &change).await, name);
     }
-    for change in [json!({"firstName": "Eve", "role": "admin"}), json!({"firstName": "Eve", "isActive": true})] {
+    for change in
+        [json!({"firstName": "Eve", "role": "admin"}), json!({"firstName": "Eve", "isActive": true})]
+    {
         user.patch(&user.path(), &change).await.expect_problem(403, "forbidden");
         user.put(&user.path(), &change).await.expect_problem(403, "forbidden");
     }

@@ -97,7 +97,8 @@ async fn of_two_last_admins_who_demote_each_other_at_once_one_stays() {
 async fn a_lost_standing_ends_every_session_at_once() {
     let app = TestApp::embedded().await;
     let admin = app.admin().await;
-    for change in [json!({"isActive": false}), json!({"role": "user"}), json!({"role": "admin"}), Value::Null] {
+    for change in [json!({"isActive": false}), json!({"role": "user"}), json!({"role": "admin"}), Value::Null]
+    {
         let moderator = app.user("moderator").await;
         let email = moderator.session()["user"]["email"].as_str().expect("an address").to_owned();
         let elsewhere = app.sign_in(&email, PASSWORD).await;

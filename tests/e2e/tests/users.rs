@@ -1,5 +1,7 @@
 //! `/users`: what creating, reading, changing and removing answer.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -46,7 +48,8 @@ async fn a_created_user_is_answered_whole_and_is_read_the_same() {
 #[tokio::test]
 async fn a_new_user_is_an_active_user_unless_it_is_said_otherwise() {
     let app = TestApp::embedded().await;
-    let created = app.admin().await.post("/users", &new_user("ada@example.com", &json!({}))).await.expect(201);
+    let created =
+        app.admin().await.post("/users", &new_user("ada@example.com", &json!({}))).await.expect(201);
     assert_eq!((&created["role"], &created["isActive"]), (&json!("user"), &json!(true)));
     let signed_in = app.sign_in("ada@example.com", PASSWORD).await;
     assert_eq!(signed_in.id(), created["id"]);
@@ -69,7 +72,7 @@ async fn a_change_changes_what_it_names_and_nothing_else() {
     let mut version = 1;
     for (number, change) in changes.iter().enumerate() {
         app.advance(Duration::from_secs(1));
-        let changed = match number % 2 {
+        let answer = match number % 2 {
             0 => admin.patch(&path, change).await,
             _ => admin.put(&path, change).await,
         };
@@ -78,8 +81,8 @@ async fn a_change_changes_what_it_names_and_nothing_else() {
             expected[name] = value.as_str().map_or_else(|| value.clone(), |text| text.trim().into());
         }
         expected["updatedAt"] = app.now().to_string().into();
-        assert_eq!(changed.expect(200), expected);
-        expect_user_headers(&changed, &format!("\"{version}\""));
+        assert_eq!(answer.expect(200), expected);
+        expect_user_headers(&answer, &format!("\"{version}\""));
         let read = admin.get(&path).await;
         assert_eq!(read.expect(200), expected);
         expect_user_headers(&read, &format!("\"{version}\""));
@@ -235,7 +238,8 @@ async fn a_field_is_within_its_bounds_and_of_its_type() {
         let body = new_user("ada@example.com", &json!({name: value}));
         admin.post("/users", &body).await.expect_invalid(&[(&format!("/{name}"), code)]);
     }
-    let longest = format!("{}@{}.com", "a".repeat(64), ["b".repeat(61), "c".repeat(61), "d".repeat(61)].join("."));
+    let longest =
+        format!("{}@{}.com", "a".repeat(64), ["b".repeat(61), "c".repeat(61), "d".repeat(61)].join("."));
     assert_eq!(longest.len(), 254);
     for (number, (name, value)) in [
         ("email", json!(longest)),
@@ -270,7 +274,9 @@ async fn a_body_that_is_no_object_is_invalid_and_one_that_is_no_json_malformed()
     for body in ["", "{", "{]", "{\"firstName\": \"A\"} x", r#"{"role": "user", "role": "admin"}"#] {
         send(body, "application/json").await.expect_problem(400, "malformed-body");
     }
-    for media_type in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1", "json"] {
+    for media_type in
+        ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1", "json"]
+    {
         send("{}", media_type).await.expect_problem(415, "unsupported-media-type");
     }
     send("{}", "Application/JSON; Charset=UTF-8").await.expect(200);
@@ -308,7 +314,8 @@ async fn every_write_that_succeeds_answers_a_consistency_token() {
 async fn an_identity_that_is_no_uuid_names_nobody() {
     let app = TestApp::embedded().await;
     let admin = app.admin().await;
-    let ids = ["1", "me", "null", "..%2fusers", "%00", "00000000-0000-0000-0000-00000000000g", "%ff", "é", "a%20b"];
+    let ids =
+        ["1", "me", "null", "..%2fusers", "%00", "00000000-0000-0000-0000-00000000000g", "%ff", "é", "a%20b"];
     for id in ids {
         let path = format!("/users/{id}");
         for answer in [

@@ -24,7 +24,7 @@ impl Exchange {
 
     /// The answer; everything that went wrong as a problem with the path and the request id.
     pub(super) fn answer(&self, answered: Result<Response>) -> Response {
-        let mut response = match answered {
+        let response = match answered {
             Ok(response) => response,
             Err(error) if error.is_from_response() => error.into_response(),
             Err(error) => {
@@ -37,9 +37,10 @@ impl Exchange {
             }
         };
         let status = response.status();
-        if let Some(problem) = response.data::<Problem>().cloned() {
-            response.set_body(self.problem(&problem).into_body());
-        } else if (status.is_client_error() || status.is_server_error())
+        if let Some(problem) = response.data::<Problem>() {
+            return self.problem(problem);
+        }
+        if (status.is_client_error() || status.is_server_error())
             && !response.headers().contains_key(header::CONTENT_TYPE)
         {
             return self.problem(&Problem::new(ProblemCode::for_status(status)));

@@ -45,9 +45,6 @@ impl ClientAddress {
             // Not over a socket of ours: a test, or an embedding.
             _ => Ipv6Addr::UNSPECIFIED.into(),
         };
-        if !proxies.contains(peer) {
-            return Self(peer);
-        }
         let forwarded_for = elements(request, X_FORWARDED_FOR).map(address);
         let forwarded = elements(request, header::FORWARDED).map(for_parameter);
         let told_by = |header: HeaderName| request.headers().contains_key(header);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use poem::http::{HeaderName, HeaderValue, header};
 use poem::{Request, Response};
+use portwright_domain::error::{ErrorKind, PortError};
 use portwright_domain::ports::{Clock, Decision, Quota, RateKey, RateLimiter};
 use portwright_domain::user::UserId;
 use tokio::time::timeout;
@@ -73,22 +74,23 @@ impl RateLimits {
             None => format!("address:{}", client.network()),
         };
         let key = RateKey { policy: POLICY, client };
-        match timeout(PATIENCE, self.limiter.take(&key, self.quota)).await {
-            Ok(Ok(decision)) => {
-                if self.unavailable.swap(false, Ordering::Relaxed) {
+        let decided = timeout(PATIENCE, self.limiter.take(&key, self.quota)).await;
+        let decided = decided.unwrap_or_else(|_elapsed| {
+            Err(PortError::new(ErrorKind::Unavailable, "rate_limiter.take", "no answer in time"))
+        });
+        let was_unavailable = self.unavailable.swap(decided.is_err(), Ordering::Relaxed);
+        match decided {
+            Ok(decision) => {
+                if was_unavailable {
                     tracing::info!("the rate limiter answers again");
                 }
                 // Rounded up, so that nobody comes back too early.
                 let resets_at = self.clock.now().plus(decision.reset_after + ALMOST_A_SECOND).unix_seconds();
                 Standing::Known { decision, quota: self.quota, resets_at }
             }
-            failed => {
-                if !self.unavailable.swap(true, Ordering::Relaxed) {
-                    let error = failed.map_or_else(
-                        |_| "no answer in time".to_owned(),
-                        |failed| failed.map_or_else(|error| error.to_string(), |_| String::new()),
-                    );
-                    tracing::warn!(error, "the rate limiter does not answer: requests are not limited");
+            Err(error) => {
+                if !was_unavailable {
+                    tracing::warn!(%error, "the rate limiter does not answer: requests are not limited");
                 }
                 Standing::Unknown
             }

@@ -127,11 +127,11 @@ pub(crate) fn parse(request: &Request, sealer: &dyn Sealer) -> Result<UserListin
     });
     let (sort, direction) = (sort.unwrap_or_default(), direction.unwrap_or_default());
     let limit = parameters.optional("limit", |text| {
-        text.parse().map_err(|_| Invalid::new("out-of-range", "from 1 to 100")).and_then(Limit::parse)
+        number(text).ok_or_else(|| Invalid::new("out-of-range", "from 1 to 100")).and_then(Limit::parse)
     });
     let page_given = parameters.is_given("page");
-    let page = parameters.optional("page", |text| match text.parse() {
-        Ok(page @ 1..=MAX_PAGE) => Ok(page),
+    let page = parameters.optional("page", |text| match number(text).map(u32::try_from) {
+        Some(Ok(page @ 1..=MAX_PAGE)) => Ok(page),
         _ => Err(Invalid::new("out-of-range", "from 1 to 1000000000")),
     });
     let order = Order { filter: &filter, sort, direction };
@@ -148,6 +148,11 @@ pub(crate) fn parse(request: &Request, sealer: &dyn Sealer) -> Result<UserListin
         None => PageRequest::Numbered { page: page.unwrap_or(1), limit },
     };
     Ok(UserListing { filter, sort, direction, page })
+}
+
+/// A whole number in digits alone; the parser would take a sign as well.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 fn searched(text: &str) -> Result<String, Invalid> {

@@ -120,6 +120,18 @@ async fn a_dripping_body_is_a_request_timeout() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_still_coming_at_the_deadline_is_the_clients_fault() {
+    let limits = ServerLimits { body_grace: Duration::from_secs(10), ..limits() };
+    let server = start(limits).await;
+    let mut client = Client::connect(server.address).await;
+    let start = Instant::now();
+    client.send(post("Content-Length: 900\r\n")).await;
+    client.drip(b'x', PACE).await;
+    assert_around(start.elapsed(), limits.route.deadline);
+    assert_eq!(client.answers().await[0].code(), "request-timeout");
+}
+
+#[tokio::test]
 async fn a_client_that_never_reads_is_cut_off() {
     let server = start(limits()).await;
     let mut client = Client::connect(server.address).await;

@@ -24,6 +24,14 @@ impl JobQueue for MemoryJobQueue {
         Ok(self.step(|state, _| state.find(id).map(|record| record.job.clone())))
     }
 
+    async fn call(&self, job: &NewJob, wait: Duration) -> Result<Option<Outcome>, PortError> {
+        let awaited = match self.enqueue(std::slice::from_ref(job)).await?.first() {
+            Some(Enqueued::Held(holder)) => *holder,
+            _ => job.id,
+        };
+        self.outcome(awaited, wait).await
+    }
+
     async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError> {
         let ended = async {
             loop {

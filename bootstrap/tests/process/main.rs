@@ -1,0 +1,15 @@
+//! The binary as a process of its own: what only a start, a signal, a terminal or `kill -9` shows.
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
+mod api;
+mod place;
+mod server;
+mod terminal;
+
+mod durability;
+mod first_run;
+mod migrate;
+mod readme_tour;
+mod second_server;
+mod shutdown;
+mod users_command;
