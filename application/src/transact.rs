@@ -6,13 +6,15 @@
 //!
 //! Only what happens inside the unit of work is repeated. Hash passwords and issue tokens outside of it.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use portwright_domain::ports::{CommitToken, Event, Observer, Store, UnitOfWork};
 use portwright_domain::{ErrorKind, PortError};
 use tokio::time::Instant;
+
+use crate::compute::Bell;
+use crate::jitter::random_share;
 
 const MOST_TRIES: u32 = 10;
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -52,12 +54,20 @@ impl MaybeContended for PortError {
 pub struct Transactions {
     store: Arc<dyn Store>,
     observer: Arc<dyn Observer>,
+    bell: Bell,
 }
 
 impl Transactions {
     /// Transactions on this store.
     pub fn new(store: Arc<dyn Store>, observer: Arc<dyn Observer>) -> Self {
-        Self { store, observer }
+        Self { store, observer, bell: Bell::default() }
+    }
+
+    /// Rings this bell after each commit, so that jobs written in a transaction start at once.
+    #[must_use]
+    pub fn ringing(mut self, bell: Bell) -> Self {
+        self.bell = bell;
+        self
     }
 
     /// The tries of one piece of work, named for the metrics; see [`transact!`](crate::transact!).
@@ -108,7 +118,10 @@ impl Attempts<'_> {
     ) -> Settled<T, E> {
         let error = match result {
             Ok(value) => match unit.commit().await {
-                Ok(token) => return Settled::Done(Ok(Committed { value, token })),
+                Ok(token) => {
+                    self.transactions.bell.committed();
+                    return Settled::Done(Ok(Committed { value, token }));
+                }
                 Err(error) => E::from(error),
             },
             Err(error) => {
@@ -134,12 +147,6 @@ impl Attempts<'_> {
         tokio::time::sleep(wait).await;
         true
     }
-}
-
-/// From 0 to 1. The standard library seeds every `RandomState` differently, which is random enough to spread tries.
-fn random_share() -> f64 {
-    let bits = RandomState::new().build_hasher().finish();
-    f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
 /// Runs an expression in a unit of work, again and again while it loses races:

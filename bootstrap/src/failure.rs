@@ -120,22 +120,35 @@ impl From<PortError> for Failure {
         let exit = match error.kind() {
             ErrorKind::Unavailable => Exit::Unavailable,
             ErrorKind::Contended | ErrorKind::LeaseLost => Exit::TryAgain,
-            ErrorKind::Misconfigured | ErrorKind::Unsupported => Exit::Config,
+            // Like a mistake in the configuration, a damaged file stays as it is until somebody does something.
+            ErrorKind::Misconfigured | ErrorKind::Unsupported | ErrorKind::Corrupt => Exit::Config,
             ErrorKind::Conflict => Exit::Failed,
             // `ErrorKind` may grow; what is not known here is a bug until it is.
             _ => Exit::Bug,
         };
-        Self::new(exit, Problem::new(with_causes(&error)))
+        let problem = Problem::new(with_causes(&error));
+        Self::new(
+            exit,
+            match error.kind() {
+                ErrorKind::Corrupt => {
+                    problem.fix("restore it from a backup, or move it away to begin without it")
+                }
+                _ => problem,
+            },
+        )
     }
 }
 
-/// The error and what caused it, in one line.
+/// The error and what caused it, in one line. Some errors end in the words of their cause, which are said once.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let words = error.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
         cause = error.source();
     }
     text
@@ -199,5 +212,32 @@ error: unknown variable COMPUTE_MIN_WORKER, did you mean COMPUTE_MIN_WORKERS?
         assert_eq!(failure.exit(), Exit::Unavailable);
         assert!(failure.to_string().starts_with("error: open the database: store.init"), "{failure}");
         assert!(failure.to_string().contains("disk on fire"));
+    }
+
+    #[test]
+    fn a_cause_that_is_part_of_the_message_is_not_said_again() {
+        #[derive(Debug)]
+        struct Wrapped(std::io::Error);
+
+        impl fmt::Display for Wrapped {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "database: {}", self.0)
+            }
+        }
+
+        impl Error for Wrapped {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+
+        assert_eq!(with_causes(&Wrapped(std::io::Error::other("full"))), "database: full");
+    }
+
+    #[test]
+    fn damaged_data_waits_for_somebody_to_do_something() {
+        let failure = Failure::from(PortError::new(ErrorKind::Corrupt, "store.init", "a.db is damaged"));
+        assert_eq!(failure.exit(), Exit::Config);
+        assert!(failure.to_string().contains("fix:  restore it from a backup"), "{failure}");
     }
 }

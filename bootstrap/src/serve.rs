@@ -1,7 +1,8 @@
 //! The API role: starts in order, serves, stops in order.
 //!
-//! Every step of the start is awaited, and nothing listens before all of them are done; so whoever can connect gets an
-//! answer, and a start that fails has taken no request.
+//! Every step of the start is awaited, and no request is taken before all of them are done. The port is taken before
+//! the first administrator is made: a start that finds it in use would make one whose password nobody is shown. Whoever
+//! connects in between waits for the answer.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -88,13 +89,13 @@ async fn begin(
     let store = app.store;
     life.on_stop(Phase::CloseStores, "close the database", async move { store.close().await });
 
-    let admin = ensure_admin(config, &app.services.operators);
-    let new_admin = life.step("make the first administrator", QUICK, admin).await?;
-
     let listener = life.step("take the port", QUICK, port::bind(&config.listen)).await?;
     let address = listener.local_addr().map_err(|error| {
         Failure::new(Exit::Bug, Problem::new(format!("the port has no address ({error})")))
     })?;
+
+    let admin = ensure_admin(config, &app.services.operators);
+    let new_admin = life.step("make the first administrator", QUICK, admin).await?;
 
     let stop = CancellationToken::new();
     let server = Server::new(listener, app.api).run(stop.clone(), config.shutdown.timeout);

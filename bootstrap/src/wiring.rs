@@ -12,6 +12,7 @@ use portwright_domain::ports::{
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, api};
 use portwright_memory::{MemoryRateLimiter, SystemClock, UuidV7};
 use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
+use portwright_sqlite::migrate::status;
 use portwright_sqlite::{SqliteConfig, SqliteHealth, SqliteStore};
 use tokio_util::sync::CancellationToken;
 
@@ -66,11 +67,20 @@ pub enum OpenStore {
 }
 
 impl OpenStore {
-    /// Opens the store that the configuration names. `migrate` says whether its tables are brought up to date.
+    /// Opens the store that the configuration names. `migrate` says whether its tables are brought up to date; if not,
+    /// one that is not up to date is refused, and one that is missing is not made.
     pub async fn open(database: &Database, migrate: bool) -> Result<Self, Failure> {
         match database {
             Database::Sqlite { file } => {
                 let config = SqliteConfig { migrate, ..SqliteConfig::at(file) };
+                if !migrate && let Some(next) = status(&config).await?.pending.first() {
+                    let (file, number, name) = (file.display(), next.number, next.name);
+                    let problem = Problem::new(format!("{file} is without migration {number:04} ({name})"));
+                    return Err(Failure::new(
+                        Exit::Config,
+                        problem.fix("`portwright migrate up` applies all that are missing"),
+                    ));
+                }
                 Ok(Self::Sqlite(SqliteStore::init(&config).await?))
             }
         }
@@ -82,7 +92,7 @@ impl OpenStore {
             Database::Sqlite { file } => {
                 let created = if file.exists() { "" } else { "created, " };
                 // What is wrong with the file is told by opening it.
-                let status = portwright_sqlite::migrate::status(&SqliteConfig::at(file)).await;
+                let status = status(&SqliteConfig::at(file)).await;
                 let pending = status.map_or(0, |status| status.pending.len());
                 let file = file.display();
                 match pending {

@@ -79,6 +79,13 @@ impl PortError {
         Self::new(ErrorKind::Conflict, operation, rule)
     }
 
+    /// The same error with another phrase for the log; its kind, operation and source stay.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
     /// Keeps what the driver said, for the log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {

@@ -12,6 +12,9 @@
 //! [`Run`] number, the fencing token: whoever settles with an old one is told that the lease is lost, and nothing
 //! changes.
 
+mod life;
+mod outcome;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -22,6 +25,9 @@ use uuid::Uuid;
 use crate::invalid::Invalid;
 use crate::time::Timestamp;
 use crate::user::UserId;
+
+pub use self::life::{Life, Stands, Turn};
+pub use self::outcome::{CauseOfDeath, Death, Outcome};
 
 /// The identity of a job, chosen by whoever enqueues it: enqueuing the same id again changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -268,73 +274,6 @@ pub struct LeasedJob {
     pub attempt: u32,
     /// An earlier holder's process died while it held this job among others: run it alone.
     pub suspect: bool,
-}
-
-/// How a job ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// The task returned this result.
-    Succeeded(Bytes),
-    /// The task returned this error of its own type.
-    Failed(Bytes),
-    /// It used up its attempts.
-    Dead(Death),
-    /// Somebody stopped it.
-    Cancelled,
-}
-
-impl Outcome {
-    /// The state of a job that ended like this.
-    #[must_use]
-    pub const fn state(&self) -> JobState {
-        match self {
-            Self::Succeeded(_) => JobState::Succeeded,
-            Self::Failed(_) => JobState::Failed,
-            Self::Dead(_) => JobState::Dead,
-            Self::Cancelled => JobState::Cancelled,
-        }
-    }
-}
-
-/// Why a job is dead.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Death {
-    /// What happened to its last try.
-    pub cause: CauseOfDeath,
-    /// A sentence for the operator.
-    pub detail: String,
-}
-
-/// What happened to the last try of a dead job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum CauseOfDeath {
-    /// The task panicked, or returned an error that may be tried again.
-    Error,
-    /// It took longer than its timeout.
-    TimedOut,
-    /// Its worker process died while it ran alone.
-    Crashed,
-    /// Its payload could not be read.
-    PayloadInvalid,
-    /// Its result was too large.
-    ResultTooLarge,
-    /// No worker knew its task for too long.
-    NotServed,
-}
-
-impl CauseOfDeath {
-    /// The stable name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::TimedOut => "timed_out",
-            Self::Crashed => "crash_loop",
-            Self::PayloadInvalid => "payload_invalid",
-            Self::ResultTooLarge => "result_too_large",
-            Self::NotServed => "not_served",
-        }
-    }
 }
 
 /// How far a running job has come.

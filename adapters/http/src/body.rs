@@ -5,15 +5,18 @@
 
 use mime::Mime;
 use poem::error::ReadBodyError;
+use poem::http::HeaderValue;
+use poem::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use poem::{Request, Result};
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde_json::Value;
 
 use crate::fields::Fields;
 use crate::json;
-use crate::problem::{Problem, ProblemCode};
+use crate::problem::{FieldError, Problem, ProblemCode};
 
 /// The most bytes of a JSON body.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
@@ -66,6 +69,12 @@ impl<'a, T: JsonShape> ApiExtractor<'a> for JsonBody<T> {
                 .with_detail("send the body as application/json")
                 .into());
         }
+        if is_encoded(request) {
+            return Err(Problem::new(ProblemCode::UnsupportedMediaType)
+                .with_detail("send the body without a content coding")
+                .with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+                .into());
+        }
         let bytes = body.take()?.into_bytes_limit(MAX_BYTES).await.map_err(|error| match error {
             ReadBodyError::PayloadTooLarge => {
                 Problem::new(ProblemCode::PayloadTooLarge).with_detail("a JSON body has at most 1 MiB").into()
@@ -74,7 +83,11 @@ impl<'a, T: JsonShape> ApiExtractor<'a> for JsonBody<T> {
         })?;
         let value = json::parse(&bytes)
             .map_err(|malformed| Problem::new(ProblemCode::MalformedBody).with_detail(malformed.0))?;
-        let mut fields = Fields::of(value);
+        let Value::Object(members) = value else {
+            let error = FieldError::new("", "invalid-type", "must be a JSON object");
+            return Err(Problem::new(ProblemCode::ValidationFailed).with_errors([error]).into());
+        };
+        let mut fields = Fields::of(members);
         let parsed = T::read(&mut fields);
         let errors = fields.into_errors();
         match parsed {
@@ -89,4 +102,13 @@ fn is_json(request: &Request) -> bool {
     let Some(Ok(given)) = request.content_type().map(str::parse::<Mime>) else { return false };
     given.essence_str() == "application/json"
         && given.get_param("charset").is_none_or(|charset| charset == "utf-8")
+}
+
+/// Whether the body is compressed. What would come out of it has no bound, so nobody looks.
+fn is_encoded(request: &Request) -> bool {
+    request
+        .headers()
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

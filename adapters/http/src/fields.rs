@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::problem::FieldError;
 
+/// So many unknown fields are told; an answer must not be larger than the body that caused it.
+const MAX_UNKNOWN: usize = 100;
+
 /// The members of a JSON object that are still to be read.
 pub(crate) struct Fields {
     members: Map<String, Value>,
@@ -14,15 +17,9 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// The members of a body; a body that is no object has none, and one error.
-    pub(crate) fn of(body: Value) -> Self {
-        match body {
-            Value::Object(members) => Self { members, errors: Vec::new() },
-            _ => Self {
-                members: Map::new(),
-                errors: vec![FieldError::new("", "invalid-type", "must be a JSON object")],
-            },
-        }
+    /// The members of a body.
+    pub(crate) const fn of(members: Map<String, Value>) -> Self {
+        Self { members, errors: Vec::new() }
     }
 
     /// A field that must be there.
@@ -59,7 +56,7 @@ impl Fields {
 
     /// All that was wrong; whatever was not read is a field that does not exist.
     pub(crate) fn into_errors(self) -> Vec<FieldError> {
-        let unknown = self.members.into_iter().map(|(name, _)| {
+        let unknown = self.members.into_iter().take(MAX_UNKNOWN).map(|(name, _)| {
             // A JSON pointer escapes these two (RFC 6901); a name that is too long to be one of ours is cut.
             let name: String = name.chars().take(100).collect();
             let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));

@@ -145,6 +145,23 @@ json_payload!(
     Json,
     "application/json"
 );
+/// YAML (RFC 9512), written already.
+pub(crate) struct Yaml(pub(crate) String);
+
+impl Payload for Yaml {
+    const CONTENT_TYPE: &'static str = "application/yaml";
+
+    fn schema_ref() -> MetaSchemaRef {
+        String::schema_ref()
+    }
+}
+
+impl IntoResponse for Yaml {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(Self::CONTENT_TYPE).body(self.0)
+    }
+}
+
 json_payload!(
     /// A report on health (draft-inadarei-api-health-check).
     HealthJson,
@@ -159,7 +176,7 @@ mod tests {
     fn sixty_four_levels_and_no_more() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(parse(nested(64).as_bytes()).is_ok());
-        assert_eq!(parse(nested(65).as_bytes()), Err(Malformed(format!("{TOO_DEEP} (line 1, column 65)"))));
+        assert_eq!(parse(nested(65).as_bytes()), Err(Malformed(format!("{TOO_DEEP} (line 1, column 66)"))));
         assert!(parse(nested(100_000).as_bytes()).is_err());
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use poem::Request;
-use poem_openapi::payload::{Html, PlainText};
+use poem_openapi::payload::Html;
 use poem_openapi::types::Any;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use portwright_application::Sessions;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::document::Document;
-use crate::json::{HealthJson, Json};
+use crate::json::{HealthJson, Json, Yaml};
 use crate::principal::bearer_token;
 use crate::tags::Tag;
 
@@ -92,6 +92,13 @@ enum DocumentAnswer {
 }
 
 #[derive(ApiResponse)]
+enum YamlAnswer {
+    /// The document.
+    #[oai(status = 200)]
+    Document(Yaml),
+}
+
+#[derive(ApiResponse)]
 enum DocsAnswer {
     /// The page.
     #[oai(status = 200)]
@@ -153,8 +160,8 @@ impl OperationsApi {
 
     /// This document as YAML
     #[oai(path = "/openapi.yaml", method = "get", operation_id = "openapiYaml")]
-    async fn openapi_yaml(&self) -> PlainText<String> {
-        PlainText(self.document.yaml())
+    async fn openapi_yaml(&self) -> YamlAnswer {
+        YamlAnswer::Document(Yaml(self.document.yaml()))
     }
 
     /// This document as a page

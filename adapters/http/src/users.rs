@@ -1,6 +1,7 @@
 //! `/users`: list, read, create, change, remove.
 
 pub(crate) mod body;
+mod path_id;
 pub(crate) mod query;
 
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use poem_openapi::{ApiResponse, OpenApi};
 use portwright_application::{Committed, Users};
 use portwright_domain::page::{PageRequest, Rest};
 use portwright_domain::ports::Sealer;
-use portwright_domain::user::{User, UserId};
-use uuid::Uuid;
+use portwright_domain::user::User;
 
 use self::body::{NewUserBody, Pagination, UserBody, UserChangeBody, UserPage};
+use self::path_id::PathId;
 use crate::body::JsonBody;
 use crate::conditional::{etag, if_match, is_known};
 use crate::consistency::{sealed, wanted};
@@ -151,11 +152,11 @@ impl UsersApi {
     async fn read(
         &self,
         caller: Caller,
-        id: Path<Uuid>,
+        id: Path<PathId>,
         request: &Request,
     ) -> Result<UserAnswer, ReadRefused> {
         let consistency = wanted(&*self.sealer, request)?;
-        let user = self.users.get(caller.0.principal, UserId(id.0), consistency).await?;
+        let user = self.users.get(caller.0.principal, id.0.0, consistency).await?;
         Ok(conditionally(user, request))
     }
 
@@ -166,13 +167,13 @@ impl UsersApi {
     async fn change(
         &self,
         caller: Caller,
-        id: Path<Uuid>,
+        id: Path<PathId>,
         request: &Request,
         body: JsonBody<UserChangeBody>,
     ) -> Result<ChangedAnswer, ChangeRefused> {
         let expected = if_match(request);
         let Committed { value: user, token } =
-            self.users.change(caller.0.principal, UserId(id.0), body.0, expected).await?;
+            self.users.change(caller.0.principal, id.0.0, body.0, expected).await?;
         let (tag, token) = (etag(&user), sealed(&*self.sealer, &token));
         Ok(ChangedAnswer::Changed(Json(user.into()), tag, token, USER_DATA.into()))
     }
@@ -184,7 +185,7 @@ impl UsersApi {
     async fn put(
         &self,
         caller: Caller,
-        id: Path<Uuid>,
+        id: Path<PathId>,
         request: &Request,
         body: JsonBody<UserChangeBody>,
     ) -> Result<ChangedAnswer, ChangeRefused> {
@@ -198,11 +199,11 @@ impl UsersApi {
     async fn remove(
         &self,
         caller: Caller,
-        id: Path<Uuid>,
+        id: Path<PathId>,
         request: &Request,
     ) -> Result<RemovedAnswer, RemoveRefused> {
         let expected = if_match(request);
-        let Committed { token, .. } = self.users.remove(caller.0.principal, UserId(id.0), expected).await?;
+        let Committed { token, .. } = self.users.remove(caller.0.principal, id.0.0, expected).await?;
         Ok(RemovedAnswer::Removed(sealed(&*self.sealer, &token)))
     }
 }

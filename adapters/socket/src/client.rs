@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
-use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -36,7 +36,7 @@ const OUTGOING: usize = 256;
 /// was lost; a request that was under way then is `Unavailable`, and may or may not have happened.
 pub struct QueueClient {
     directory: PathBuf,
-    connection: AsyncMutex<Option<Connection>>,
+    connection: Mutex<Option<Connection>>,
     last_number: AtomicU64,
 }
 
@@ -45,7 +45,9 @@ struct Connection {
     outgoing: mpsc::Sender<Vec<u8>>,
     waiting: Waiting,
     lost: CancellationToken,
-    /// The tasks of the connection end with its last user.
+    /// Why it was lost, where that is known.
+    reason: Arc<OnceLock<String>>,
+    /// The task of the connection ends with its last user.
     _guard: Arc<DropGuard>,
 }
 
@@ -56,27 +58,16 @@ impl QueueClient {
     /// The queue of the server whose data directory this is.
     #[must_use]
     pub fn of(directory: &Path) -> Self {
-        Self {
-            directory: directory.to_owned(),
-            connection: AsyncMutex::default(),
-            last_number: AtomicU64::new(0),
-        }
+        Self { directory: directory.to_owned(), connection: Mutex::default(), last_number: AtomicU64::new(0) }
     }
 
-    async fn connection(&self, operation: &'static str) -> Result<Connection, PortError> {
-        let unavailable = |detail: String| PortError::new(ErrorKind::Unavailable, operation, detail);
-        let mut slot = self.connection.lock().await;
-        if let Some(connection) = slot.as_ref().filter(|connection| !connection.lost.is_cancelled()) {
-            return Ok(connection.clone());
+    /// The connection, or a new one. A task of its own connects: no caller that is slow, or goes away, holds up others.
+    fn connection(&self) -> Connection {
+        let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        match slot.as_ref().filter(|connection| !connection.lost.is_cancelled()) {
+            Some(connection) => connection.clone(),
+            None => slot.insert(Connection::open(self.directory.clone())).clone(),
         }
-        let connected = timeout(PATIENCE, connect(&self.directory)).await;
-        let connection = match connected {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(unavailable(format!("no server owns this queue ({error})"))),
-            Err(_) => return Err(unavailable("the server that owns this queue does not answer".to_owned())),
-        };
-        *slot = Some(connection.clone());
-        Ok(connection)
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -84,14 +75,14 @@ impl QueueClient {
         operation: &'static str,
         request: Request,
     ) -> Result<T, PortError> {
-        let unavailable = |detail: &'static str| PortError::new(ErrorKind::Unavailable, operation, detail);
+        let unavailable = |detail: String| PortError::new(ErrorKind::Unavailable, operation, detail);
         let unreadable = |error: io::Error| {
             PortError::new(ErrorKind::Corrupt, operation, "not a message").with_source(error)
         };
         let patience = request.wait() + PATIENCE;
         let leases = matches!(request, Request::Exchange(..));
         let number = self.last_number.fetch_add(1, Ordering::Relaxed);
-        let connection = self.connection(operation).await?;
+        let connection = self.connection();
         let frame = pack(&Message::Ask(number, request)).map_err(|error| {
             PortError::new(ErrorKind::Unsupported, operation, "the request is too long").with_source(error)
         })?;
@@ -99,17 +90,15 @@ impl QueueClient {
         lock(&connection.waiting).insert(number, answered);
         // Also when this future is dropped: nobody waits for the answer then.
         let _forget = Forget { waiting: &connection.waiting, number };
-        if connection.outgoing.send(frame).await.is_err() {
-            return Err(unavailable("the connection to the queue was lost"));
-        }
         let answer = tokio::select! {
-            answer = timeout(patience, answer) => answer,
-            () = connection.lost.cancelled() => return Err(unavailable("the connection to the queue was lost")),
+            biased;
+            answer = timeout(patience, connection.ask(frame, answer)) => answer,
+            () = connection.lost.cancelled() => return Err(unavailable(connection.why_lost())),
         };
-        let Ok(Ok(answer)) = answer else {
+        let Ok(Some(answer)) = answer else {
             // It may yet answer with leases that nobody here knows of: a lost connection makes it hand them back.
             connection.lost.cancel();
-            return Err(unavailable("the queue did not answer in time"));
+            return Err(unavailable("the queue did not answer in time".to_owned()));
         };
         let answer: Result<T, Failure> = unpack(&answer).map_err(unreadable)?;
         if leases && answer.is_ok() {
@@ -121,7 +110,61 @@ impl QueueClient {
     }
 }
 
-async fn connect(directory: &Path) -> io::Result<Connection> {
+impl Connection {
+    fn open(directory: PathBuf) -> Self {
+        let (outgoing, frames) = mpsc::channel(OUTGOING);
+        let lost = CancellationToken::new();
+        let guard = Arc::new(lost.clone().drop_guard());
+        let connection =
+            Self { outgoing, waiting: Waiting::default(), lost, reason: Arc::default(), _guard: guard };
+        let Self { lost, waiting, reason, .. } = connection.clone();
+        let refusals = connection.outgoing.downgrade();
+        let work = async move {
+            let ended = tokio::select! {
+                () = lost.cancelled() => Ok(()),
+                ended = converse(&directory, frames, &waiting, &refusals) => ended,
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "the connection to the queue ended");
+                let _ = reason.set(error.to_string());
+            }
+            lost.cancel();
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with the connection, whose last user drops the guard"
+        )]
+        drop(tokio::spawn(work));
+        connection
+    }
+
+    /// Sends a request and waits for its answer; `None` once nobody can answer any more.
+    async fn ask(&self, frame: Vec<u8>, answer: oneshot::Receiver<Vec<u8>>) -> Option<Vec<u8>> {
+        self.outgoing.send(frame).await.ok()?;
+        answer.await.ok()
+    }
+
+    fn why_lost(&self) -> String {
+        let reason = self.reason.get().map_or("it was closed", String::as_str);
+        format!("no connection to the server that owns the queue ({reason})")
+    }
+}
+
+async fn converse(
+    directory: &Path,
+    frames: mpsc::Receiver<Vec<u8>>,
+    waiting: &Waiting,
+    refusals: &mpsc::WeakSender<Vec<u8>>,
+) -> io::Result<()> {
+    let stream = timeout(PATIENCE, connect(directory)).await.map_err(io::Error::other)??;
+    let (incoming, mut half) = stream.into_split();
+    tokio::select! {
+        sent = send_all(frames, &mut half) => sent,
+        read = read_all(incoming, waiting, refusals) => read,
+    }
+}
+
+async fn connect(directory: &Path) -> io::Result<UnixStream> {
     let address = Address::within(directory)?;
     let mut stream = UnixStream::connect(address.path()).await?;
     let theirs = receive(&mut stream).await?;
@@ -130,30 +173,7 @@ async fn connect(directory: &Path) -> io::Result<Connection> {
         return Err(io::Error::other(format!("the server is another version: {theirs}; this is {GREETING}")));
     }
     stream.write_all(&pack(&GREETING)?).await?;
-
-    let (incoming, mut half) = stream.into_split();
-    let (outgoing, frames) = mpsc::channel(OUTGOING);
-    let lost = CancellationToken::new();
-    let waiting = Waiting::default();
-    let tasks = lost.clone();
-    let (readers, refusals) = (waiting.clone(), outgoing.downgrade());
-    let work = async move {
-        let ended = tokio::select! {
-            () = tasks.cancelled() => Ok(()),
-            sent = send_all(frames, &mut half) => sent,
-            read = read_all(incoming, &readers, &refusals) => read,
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "the connection to the queue ended");
-        }
-        tasks.cancel();
-    };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "ends with the connection, whose last user drops the guard"
-    )]
-    drop(tokio::spawn(work));
-    Ok(Connection { outgoing, waiting, lost: lost.clone(), _guard: Arc::new(lost.drop_guard()) })
+    Ok(stream)
 }
 
 async fn read_all(

@@ -54,9 +54,12 @@ pub async fn status(config: &SqliteConfig) -> Result<Status, PortError> {
     if !config.path.exists() {
         return Ok(Status { applied: Vec::new(), pending: MIGRATIONS.to_vec() });
     }
-    let failed = |error| open::at_path(&config.path, port_error("store.migrate", error));
-    let mut connection = open::reader(&config.path).connect().await.map_err(failed)?;
-    status_of(&mut connection).await
+    let here = |error| open::at_path(&config.path, error);
+    let mut connection = open::reader(&config.path)
+        .connect()
+        .await
+        .map_err(|error| here(port_error("store.migrate", error)))?;
+    status_of(&mut connection).await.map_err(here)
 }
 
 /// Applies what is pending, making the file if it is missing; answers what it applied. Any number of processes may try

@@ -109,7 +109,7 @@ async fn ask(
 /// The same error, naming the file.
 pub(crate) fn at_path(path: &Path, error: PortError) -> PortError {
     let detail = format!("{}: {}", path.display(), error.detail());
-    PortError::new(error.kind(), error.operation(), detail).with_source(error)
+    error.with_detail(detail)
 }
 
 /// The log and its index get the mode of the file whenever SQLite makes them anew; this time they were made before it.

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{NewPasswordFrom, Users};
 use crate::config::Config;
-use crate::data_dir::DataDir;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::wiring::{Ambient, wire};
@@ -22,7 +21,6 @@ use crate::{output, passphrase};
 
 /// Does what was asked.
 pub(super) async fn run(config: &Config, command: Users) -> Result<Exit, Failure> {
-    DataDir::create(&config.data_dir)?;
     let app = wire(config, Ambient::system(), false, CancellationToken::new()).await?;
     let done = carry_out(&app.services.operators, command).await;
     app.store.close().await;

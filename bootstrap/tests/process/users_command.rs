@@ -188,5 +188,9 @@ async fn what_cannot_be_done_says_why() {
     place.run(["users", "create-admin", "--email", "nobody"]).await.expect_failure(2, &["nobody"]);
 
     let empty = Place::empty();
-    empty.run(["users", "list"]).await.expect_failure(78, &["migration 1 (users_and_sessions) is pending"]);
+    empty
+        .run(["users", "list"])
+        .await
+        .expect_failure(78, &["is without migration 0001 (users_and_sessions)", "`portwright migrate up`"]);
+    assert!(!empty.data("").exists());
 }

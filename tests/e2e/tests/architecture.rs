@@ -31,7 +31,8 @@ fn dependencies<'a>(package: &'a Value, kind: Option<&str>) -> BTreeSet<&'a str>
 #[test]
 fn who_depends_on_whom_is_what_was_agreed() {
     let packages = packages();
-    let ours: BTreeSet<_> = packages.iter().map(|package| package["name"].as_str().expect("a name")).collect();
+    let ours: BTreeSet<_> =
+        packages.iter().map(|package| package["name"].as_str().expect("a name")).collect();
     let mut graph = String::new();
     for name in &ours {
         let package = packages.iter().find(|package| package["name"] == *name).expect("it is there");
@@ -43,7 +44,11 @@ fn who_depends_on_whom_is_what_was_agreed() {
     }
     let file = root().join("tests/e2e/snapshots/dependency_graph.txt");
     let agreed = fs::read_to_string(&file).unwrap_or_default();
-    assert!(graph == agreed, "the graph is now as follows; if that is intended, write it to {}:\n{graph}", file.display());
+    assert!(
+        graph == agreed,
+        "the graph is now as follows; if that is intended, write it to {}:\n{graph}",
+        file.display()
+    );
 }
 
 #[test]
@@ -51,7 +56,8 @@ fn the_domain_depends_on_nothing_that_does_anything() {
     let packages = packages();
     let domain = packages.iter().find(|package| package["name"] == "portwright-domain").expect("the domain");
     // Decision record 3; a new entry is a new record.
-    let agreed = ["async-trait", "bytes", "mockall", "serde", "thiserror", "time", "unicode-normalization", "uuid"];
+    let agreed =
+        ["async-trait", "bytes", "mockall", "serde", "thiserror", "time", "unicode-normalization", "uuid"];
     assert_eq!(dependencies(domain, None), BTreeSet::from(agreed));
     let mockall = domain["dependencies"].as_array().expect("dependencies").iter();
     assert!(mockall.filter(|dependency| dependency["name"] == "mockall").all(|it| it["optional"] == true));
@@ -60,8 +66,11 @@ fn the_domain_depends_on_nothing_that_does_anything() {
 #[test]
 fn the_use_cases_know_no_driver() {
     let packages = packages();
-    let application = packages.iter().find(|it| it["name"] == "portwright-application").expect("the application");
-    for driver in ["sqlx", "redis", "poem", "poem-openapi", "opendal", "hyper", "jsonwebtoken", "argon2", "moka"] {
+    let application =
+        packages.iter().find(|it| it["name"] == "portwright-application").expect("the application");
+    for driver in
+        ["sqlx", "redis", "poem", "poem-openapi", "opendal", "hyper", "jsonwebtoken", "argon2", "moka"]
+    {
         assert!(!dependencies(application, None).contains(driver), "{driver}");
     }
 }
@@ -69,7 +78,8 @@ fn the_use_cases_know_no_driver() {
 /// Every source file of ours.
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut folders = ["domain", "application", "adapters", "bootstrap", "tests"].map(|it| root().join(it)).to_vec();
+    let mut folders =
+        ["domain", "application", "adapters", "bootstrap", "tests"].map(|it| root().join(it)).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();

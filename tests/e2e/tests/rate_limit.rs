@@ -82,7 +82,10 @@ async fn a_window_begins_with_the_first_request_and_its_end_frees_all() {
     for _ in 0..3 {
         let refused = nobody.get(CHEAP).await;
         refused.expect_problem(429, "rate-limited");
-        assert_eq!((refused.header("retry-after"), refused.header("ratelimit")), ("1", r#""default";r=0;t=1"#));
+        assert_eq!(
+            (refused.header("retry-after"), refused.header("ratelimit")),
+            ("1", r#""default";r=0;t=1"#)
+        );
     }
     // To be refused prolongs nothing.
     app.advance(Duration::from_millis(500));
@@ -193,7 +196,8 @@ async fn a_token_that_proves_nothing_takes_from_the_share_of_its_address() {
 async fn nobody_gets_another_share_with_headers_alone() {
     let app = limited().await;
     let nobody = app.nobody();
-    let names = ["X-Forwarded-For", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Request-Id"];
+    let names =
+        ["X-Forwarded-For", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Request-Id"];
     for (number, name) in (0..51).zip(names.iter().cycle()) {
         let address = format!("192.0.2.{number}");
         let value = if *name == "Forwarded" { format!("for={address}") } else { address };

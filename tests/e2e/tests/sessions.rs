@@ -114,7 +114,9 @@ async fn a_password_is_any_text_and_all_of_it_counts() {
     let app = TestApp::embedded().await;
     let long = "пароль🔑".repeat(18);
     let shorter: String = long.chars().take(125).collect();
-    for (number, password) in [long.as_str(), "        ", "\u{0}\u{0}\u{0}\u{0}null", "caf\u{e9} noir"].iter().enumerate() {
+    for (number, password) in
+        [long.as_str(), "        ", "\u{0}\u{0}\u{0}\u{0}null", "caf\u{e9} noir"].iter().enumerate()
+    {
         let email = format!("{number}@example.com");
         let body = new_user(&email, &json!({"password": password}));
         app.nobody().post("/auth/register", &body).await.expect(201);
@@ -260,7 +262,10 @@ async fn who_does_not_know_the_password_does_not_change_it() {
     let body = |current: &str, new: &str| json!({"currentPassword": current, "newPassword": new});
     let wrong = own.post("/auth/password", &body("not-the-password", ANOTHER_PASSWORD)).await;
     wrong.expect_invalid(&[("/currentPassword", "invalid-credentials")]);
-    app.nobody().post("/auth/password", &body(PASSWORD, ANOTHER_PASSWORD)).await.expect_problem(401, "unauthorized");
+    app.nobody()
+        .post("/auth/password", &body(PASSWORD, ANOTHER_PASSWORD))
+        .await
+        .expect_problem(401, "unauthorized");
     let weak = own.post("/auth/password", &body(PASSWORD, "short")).await;
     weak.expect_invalid(&[("/newPassword", "too-short")]);
     let empty = own.post("/auth/password", &json!({"email": ADMIN})).await;
@@ -287,7 +292,10 @@ async fn anybody_can_check_a_token_with_the_published_keys() {
     let keys = keys["keys"].as_array().expect("keys");
     let key = keys.iter().find(|key| key["kid"] == header["kid"]).expect("the key of the token");
     assert_eq!((&key["kty"], &key["crv"], &key["use"]), (&json!("OKP"), &json!("Ed25519"), &json!("sig")));
-    assert!(keys.iter().all(|key| key.get("d").is_none() && key.get("k").is_none()), "a private key is public");
+    assert!(
+        keys.iter().all(|key| key.get("d").is_none() && key.get("k").is_none()),
+        "a private key is public"
+    );
     let public = UnparsedPublicKey::new(&ED25519, decoded(key["x"].as_str().expect("a point")));
     public.verify(message.as_bytes(), &decoded(signature)).expect("the signature is right");
 

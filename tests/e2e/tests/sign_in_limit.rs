@@ -69,7 +69,8 @@ async fn an_address_that_nobody_has_is_limited_alike() {
     let unknown = elsewhere(&app, 2);
     fail(&known, ADMIN, 10).await;
     fail(&unknown, "nobody@example.com", 10).await;
-    let request = |from: &Caller| from.request(reqwest::Method::POST, "/auth/login").header("X-Request-Id", "the-same");
+    let request =
+        |from: &Caller| from.request(reqwest::Method::POST, "/auth/login").header("X-Request-Id", "the-same");
     let credentials = |email: &str| json!({"email": email, "password": WRONG});
     let of_known = known.send(request(&known).json(&credentials(ADMIN))).await;
     let of_unknown = unknown.send(request(&unknown).json(&credentials("nobody@example.com"))).await;
@@ -83,7 +84,9 @@ async fn an_account_is_limited_wherever_the_guesses_come_from() {
     let app = limited().await;
     let admin = app.admin().await;
     admin.post("/users", &new_user("ada@example.com", &json!({}))).await.expect(201);
-    for (number, spelling) in (1..=10).zip([ADMIN, "ADMIN@example.com", "admin@ＥＸＡＭＰＬＥ.com"].iter().cycle()) {
+    for (number, spelling) in
+        (1..=10).zip([ADMIN, "ADMIN@example.com", "admin@ＥＸＡＭＰＬＥ.com"].iter().cycle())
+    {
         fail(&elsewhere(&app, number), spelling, 1).await;
     }
     let fresh = elsewhere(&app, 11);
@@ -110,7 +113,9 @@ async fn a_made_up_forwarding_header_is_no_other_address() {
     let app = limited().await;
     for number in 0..11 {
         let nobody = app.nobody();
-        let request = nobody.request(reqwest::Method::POST, "/auth/login").header("X-Forwarded-For", format!("192.0.2.{number}"));
+        let request = nobody
+            .request(reqwest::Method::POST, "/auth/login")
+            .header("X-Forwarded-For", format!("192.0.2.{number}"));
         let body = json!({"email": format!("{number}@example.com"), "password": WRONG});
         let answer = nobody.send(request.json(&body)).await;
         if number < 10 { expect_wrong(&answer) } else { expect_limited(&answer, 60) }
@@ -124,7 +129,10 @@ async fn successes_and_malformed_requests_do_not_count() {
     for _ in 0..9 {
         fail(&nobody, ADMIN, 1).await;
         log_in(&nobody, ADMIN, PASSWORD).await.expect(200);
-        nobody.post("/auth/login", &json!({"email": ADMIN})).await.expect_invalid(&[("/password", "required")]);
+        nobody
+            .post("/auth/login", &json!({"email": ADMIN}))
+            .await
+            .expect_invalid(&[("/password", "required")]);
     }
     for _ in 0..3 {
         log_in(&nobody, ADMIN, PASSWORD).await.expect(200);

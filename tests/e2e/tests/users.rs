@@ -1,7 +1,5 @@
 //! `/users`: what creating, reading, changing and removing answer.
 
-#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
-
 use std::time::Duration;
 
 use futures::future::join_all;

@@ -66,7 +66,10 @@ async fn what_is_not_json_is_a_malformed_body() {
         }
         let whole = operation.body.to_string();
         for length in (1..whole.len()).step_by(7) {
-            operation.send(&admin, JSON, whole[..length].to_owned()).await.expect_problem(400, "malformed-body");
+            operation
+                .send(&admin, JSON, whole[..length].to_owned())
+                .await
+                .expect_problem(400, "malformed-body");
         }
     }
 }
@@ -133,8 +136,24 @@ async fn no_operation_takes_unknown_fields() {
     for operation in operations(&app, &user).await {
         let mut body = operation.body.clone();
         let names = [
-            "id", "Email", "EMAIL", "first_name", "passwordHash", "isEmailVerified", "createdAt", "version", "admin",
-            "__proto__", "constructor", "", " ", "$ref", "€", "a/b~c", "email ", "\u{0}",
+            "id",
+            "Email",
+            "EMAIL",
+            "first_name",
+            "passwordHash",
+            "isEmailVerified",
+            "createdAt",
+            "version",
+            "admin",
+            "__proto__",
+            "constructor",
+            "",
+            " ",
+            "$ref",
+            "€",
+            "a/b~c",
+            "email ",
+            "\u{0}",
         ];
         for name in names {
             body[name] = json!(1);
@@ -169,7 +188,18 @@ async fn every_field_has_one_type_and_null_is_none() {
         for name in fields(&document, &operation) {
             let is_text = operation.body[&name].is_string();
             let other = if is_text { json!(true) } else { json!("true") };
-            for wrong in [json!(null), json!(0), json!(1), json!(-1.5), json!(1e30), json!(u64::MAX), json!([]), json!({}), json!([operation.body[&name]]), other] {
+            for wrong in [
+                json!(null),
+                json!(0),
+                json!(1),
+                json!(-1.5),
+                json!(1e30),
+                json!(u64::MAX),
+                json!([]),
+                json!({}),
+                json!([operation.body[&name]]),
+                other,
+            ] {
                 let mut body = operation.body.clone();
                 body[&name] = wrong.clone();
                 let answer = operation.send_json(&admin, &body).await;

@@ -60,7 +60,12 @@ async fn operations(app: &TestApp, user: &Caller) -> Vec<Operation> {
         (Method::PATCH, "/users/{id}", change.clone()),
         (Method::PUT, "/users/{id}", change),
     ]
-    .map(|(method, template, body)| Operation { method, template, path: template.replace("{id}", user.id()), body })
+    .map(|(method, template, body)| Operation {
+        method,
+        template,
+        path: template.replace("{id}", user.id()),
+        body,
+    })
     .into();
 
     let document = document(app).await;

@@ -75,7 +75,8 @@ async fn an_encoded_body_is_not_taken_for_json() {
             assert_eq!(answer.header("accept-encoding"), "identity");
         }
         let request = admin.request(operation.method.clone(), &operation.path).body("[");
-        let request = request.header("Content-Type", "application/json").header("Content-Encoding", "identity");
+        let request =
+            request.header("Content-Type", "application/json").header("Content-Encoding", "identity");
         admin.send(request).await.expect_problem(400, "malformed-body");
     }
 }
@@ -102,7 +103,9 @@ async fn every_answer_says_what_it_is_and_nothing_about_the_server() {
     ] {
         let request = admin.request(method.clone(), path);
         // A page of somebody else asks.
-        let request = request.header("Origin", "https://attacker.example").header("Access-Control-Request-Method", "GET");
+        let request = request
+            .header("Origin", "https://attacker.example")
+            .header("Access-Control-Request-Method", "GET");
         let answer = admin.send(request).await;
         assert_eq!((answer.status, answer.header("content-type")), (status, content_type), "{method} {path}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{method} {path}");
@@ -111,7 +114,8 @@ async fn every_answer_says_what_it_is_and_nothing_about_the_server() {
         assert_ne!(answer.header("cache-control"), "", "{method} {path}");
         assert_ne!(answer.header("x-request-id"), "", "{method} {path}");
         for name in answer.headers.keys().map(reqwest::header::HeaderName::as_str) {
-            let tells = name.starts_with("access-control-") || ["server", "x-powered-by", "via"].contains(&name);
+            let tells =
+                name.starts_with("access-control-") || ["server", "x-powered-by", "via"].contains(&name);
             assert!(!tells, "{method} {path}: {name}");
         }
     }

@@ -51,14 +51,17 @@ async fn what_our_own_key_signed_is_refused_unless_every_claim_is_right() {
         wrong.extend(times.map(|value| (name, value)));
     }
     for (name, value) in wrong {
-        gate.refuses(&mint.sign(&header, &with(&payload, name, value.clone())), &format!("{name}: {value}")).await;
+        gate.refuses(&mint.sign(&header, &with(&payload, name, value.clone())), &format!("{name}: {value}"))
+            .await;
     }
     for name in ["iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp"] {
         let value = &serde_json::from_str::<Value>(&payload).expect("JSON")[name];
         let twice = payload.replacen('{', &format!("{{\"{name}\":{value},"), 1);
         gate.refuses(&mint.sign(&header, &twice), &format!("{name} twice")).await;
     }
-    for payload in ["", "null", "[]", "{}", "\"\"", "{", &format!("{payload}x"), &format!("\u{feff}{payload}")] {
+    for payload in
+        ["", "null", "[]", "{}", "\"\"", "{", &format!("{payload}x"), &format!("\u{feff}{payload}")]
+    {
         gate.refuses(&mint.sign(&header, payload), payload).await;
     }
     gate.accepts(&mint.sign(&header, &payload)).await;
@@ -87,7 +90,8 @@ async fn what_our_own_key_signed_is_refused_under_another_header() {
         ("zip", json!("DEF")),
         ("cty", json!("JWT")),
     ] {
-        gate.refuses(&mint.sign(&with(&header, name, value.clone()), &payload), &format!("{name}: {value}")).await;
+        gate.refuses(&mint.sign(&with(&header, name, value.clone()), &payload), &format!("{name}: {value}"))
+            .await;
     }
     let twice = header.replacen('{', "{\"alg\":\"none\",", 1);
     gate.refuses(&mint.sign(&twice, &payload), "alg twice").await;

@@ -27,7 +27,11 @@ async fn a_key_that_the_token_brings_along_is_not_used() {
         ("kid", json!("' UNION SELECT 'key")),
         ("kid", jwk["x"].clone()),
     ] {
-        gate.refuses(&attacker.sign(&with(&header, name, value.clone()), &payload), &format!("{name}: {value}")).await;
+        gate.refuses(
+            &attacker.sign(&with(&header, name, value.clone()), &payload),
+            &format!("{name}: {value}"),
+        )
+        .await;
     }
 }
 

@@ -29,7 +29,8 @@ impl Mint {
         // Only its owner reads it, as the server demands.
         let mut file = NamedTempFile::new().expect("a file");
         let der = [&PKCS8_HEAD[..], &seed].concat();
-        let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
+        let pem =
+            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
         file.write_all(pem.as_bytes()).expect("it is written");
         let path = file.path().to_owned();
         let app = TestApp::with(|config| config.jwt.key = SigningKeySource::File(path)).await;

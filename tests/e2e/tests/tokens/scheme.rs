@@ -55,7 +55,8 @@ async fn two_headers_are_none() {
     let app = TestApp::embedded().await;
     let gate = Gate::of(&app).await;
     let good = format!("Bearer {}", somebody(&app).await.token());
-    for pair in [[good.as_str(), &good], [&good, "Bearer nonsense"], ["Bearer nonsense", &good], ["", &good]] {
+    for pair in [[good.as_str(), &good], [&good, "Bearer nonsense"], ["Bearer nonsense", &good], ["", &good]]
+    {
         gate.is_refusal(&with_headers(&app, &pair).await, &format!("{pair:?}"));
     }
 }
@@ -122,9 +123,10 @@ async fn every_operation_for_the_signed_in_refuses_alike() {
             checked += 1;
             let path = path.replace("{id}", "00000000-0000-7000-8000-000000000000");
             let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
-            for (caller, challenge) in
-                [(app.nobody(), "Bearer"), (app.nobody().with_token("a.b.c"), r#"Bearer error="invalid_token""#)]
-            {
+            for (caller, challenge) in [
+                (app.nobody(), "Bearer"),
+                (app.nobody().with_token("a.b.c"), r#"Bearer error="invalid_token""#),
+            ] {
                 let answer = caller.send(caller.request(method.clone(), &path).json(&json!({}))).await;
                 answer.expect_problem(401, "unauthorized");
                 assert_eq!(answer.header("www-authenticate"), challenge, "{method} {path}");

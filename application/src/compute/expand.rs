@@ -1,0 +1,47 @@
+//! What the code calls that `#[service]` writes. Not for people.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::envelope::PayloadInvalid;
+use super::error::TaskError;
+use super::task::{Running, TaskEnd};
+
+pub use crate::cached::{escaped, read_through};
+
+/// Refuses an input that cannot travel, at the place where its type is written.
+pub const fn input<T: Serialize + DeserializeOwned + Send>() {}
+
+/// Refuses a result that cannot travel.
+pub const fn output<T: Serialize + DeserializeOwned + Send>() {}
+
+/// Refuses an error that cannot travel, or cannot say that the engine failed.
+pub const fn error<E: TaskError>() {}
+
+/// Refuses what a cache cannot keep.
+pub const fn cacheable<T: Serialize + DeserializeOwned + Send>() {}
+
+/// A try of a task, from reading its arguments to writing its answer.
+pub fn run<T, E>(work: impl Future<Output = Result<Result<T, E>, PayloadInvalid>> + Send + 'static) -> Running
+where
+    T: Serialize,
+    E: TaskError,
+{
+    Box::pin(async move {
+        match work.await {
+            Err(invalid) => TaskEnd::PayloadInvalid(invalid),
+            Ok(Ok(result)) => written(&result).map_or_else(TaskEnd::Unwritable, TaskEnd::Returned),
+            Ok(Err(error)) => written(&error).map_or_else(TaskEnd::Unwritable, |json| TaskEnd::Failed {
+                error: json,
+                retryable: error.retryable(),
+            }),
+        }
+    })
+}
+
+fn written<T: Serialize>(value: &T) -> Result<Bytes, String> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|error| error.to_string())
+}
