@@ -1,6 +1,7 @@
 //! The queue of another process keeps every promise that the queue behind it keeps.
 
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+#![expect(clippy::unused_async, reason = "a suite awaits its fixture, which most adapters take time to make")]
 
 use std::sync::Arc;
 

@@ -20,15 +20,17 @@ use crate::page::{Page, PageRequest};
 /// What whoever wants work done may ask of the queue.
 #[async_trait]
 pub trait JobQueue: Send + Sync + 'static {
-    /// Takes jobs durably, all or none, and answers for each what came of it.
+    /// Takes jobs durably, all or none, and answers for each what came of it: once this has answered, no crash loses
+    /// them.
     ///
     /// Idempotent by id, so an ambiguous answer is simply tried again.
     ///
     /// # Errors
-    /// `Unavailable` if the queue is away or full, or a payload is over [`NewJob::MAX_PAYLOAD`] (`Unsupported`).
+    /// `Unavailable` if the queue is away or full (see [`Limits`]); `Unsupported` if a payload is over
+    /// [`NewJob::MAX_PAYLOAD`].
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, PortError>;
 
-    /// Everything that is known of a job; `None` if it never was, or is past its retention.
+    /// Everything that is known of a job; `None` if it never was, or is past its [`Retention`].
     async fn find(&self, id: JobId) -> Result<Option<Job>, PortError>;
 
     /// Enqueues a job and waits up to `wait` for its end, woken by it.
@@ -42,7 +44,8 @@ pub trait JobQueue: Send + Sync + 'static {
     /// As [`JobQueue::enqueue`].
     async fn call(&self, job: &NewJob, wait: Duration) -> Result<Option<Outcome>, PortError>;
 
-    /// Waits up to `wait` for the end of a job, woken by it; `None` if it is still unfinished or unknown.
+    /// Waits up to `wait` for the end of a job, woken by it, and told even if nothing of the job is kept; `None` if it is
+    /// still unfinished or unknown.
     async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError>;
 
     /// Jobs that meet the filter, newest first.
@@ -53,6 +56,9 @@ pub trait JobQueue: Send + Sync + 'static {
     async fn cancel(&self, id: JobId) -> Result<Cancelled, PortError>;
 
     /// Makes a failed, dead or cancelled job ready again, with all its attempts; true if it was one of these.
+    ///
+    /// # Errors
+    /// `Conflict` on `jobs.unique` if another job holds its unique key by now.
     async fn retry(&self, id: JobId) -> Result<bool, PortError>;
 
     /// Every queue that has a job or is paused.
@@ -101,8 +107,63 @@ pub struct QueueStatus {
     pub running: u64,
     /// Jobs that used up their attempts.
     pub dead: u64,
-    /// How long the oldest ready job has waited.
+    /// How long the oldest ready job has waited, counted from when it could run for the first time.
     pub oldest_ready: Option<Duration>,
+}
+
+/// How much a queue takes and keeps. What is removed is removed by the end of a later job or by
+/// [`JobSource::reclaim`], at the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Jobs that wait, scheduled ones included, in all queues together; more are refused as `Unavailable`. The last
+    /// twentieth is for jobs of priority [`Limits::URGENT`] and above. What was taken is never refused later.
+    pub waiting: u64,
+    /// Jobs that succeeded.
+    pub succeeded: Retention,
+    /// Jobs that failed; and as many that are dead, and as many that were cancelled.
+    pub unsuccessful: Retention,
+}
+
+/// How long finished jobs are known: the newest ones, as long as they are young. Zero of either keeps none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// So many.
+    pub jobs: u64,
+    /// For so long after their end.
+    pub age: Duration,
+}
+
+impl Limits {
+    /// The lowest priority for which the last places are kept.
+    pub const URGENT: u8 = 9;
+
+    /// How many may wait where these jobs have come, too.
+    #[must_use]
+    pub fn room_for<'a>(&self, jobs: impl IntoIterator<Item = &'a NewJob>) -> u64 {
+        let urgent = jobs.into_iter().all(|job| job.priority.get() >= Self::URGENT);
+        if urgent { self.waiting } else { self.waiting - self.waiting / 20 }
+    }
+
+    /// How long jobs are known that ended in this state.
+    #[must_use]
+    pub const fn retention(&self, ended: JobState) -> Retention {
+        match ended {
+            JobState::Succeeded => self.succeeded,
+            _ => self.unsuccessful,
+        }
+    }
+}
+
+impl Default for Limits {
+    /// 100,000 may wait; 100,000 of each end are known for a day, and for a week if they did not succeed.
+    fn default() -> Self {
+        const MANY: u64 = 100_000;
+        Self {
+            waiting: MANY,
+            succeeded: Retention { jobs: MANY, age: Duration::from_hours(24) },
+            unsuccessful: Retention { jobs: MANY, age: Duration::from_hours(7 * 24) },
+        }
+    }
 }
 
 /// What a worker process may ask of the queue.
@@ -110,12 +171,15 @@ pub struct QueueStatus {
 pub trait JobSource: Send + Sync + 'static {
     /// Settles what the worker finished and leases what it can run next, in that order, and renews its lease.
     ///
-    /// Jobs come highest priority first, then oldest, only of the tasks wanted and from queues that are not paused.
-    /// If nothing is settled and nothing is ready, waits up to `want.wait` for a job, woken by it.
+    /// Jobs come highest priority first, then those that could run first, only of the tasks wanted and from queues that
+    /// are not paused. So that nothing waits for ever, one start in [`AGEING`] goes to the job that could run first,
+    /// whatever its priority. A result over [`Outcome::MAX_RESULT`] is recorded as [`Outcome::within_bounds`] says.
+    /// If nothing is settled and nothing is ready, waits up to `want.wait` for a job, woken by it. If nobody waits for
+    /// the answer any more, the jobs leased with it are handed back.
     ///
     /// # Errors
     /// `Unavailable`: nothing happened or everything did. Settling again is safe: a settlement that was accepted
-    /// from this lease answers `Accepted` again.
+    /// from this lease answers `Accepted` again. What may have been leased shows in [`Renewal::held`].
     async fn exchange(&self, settle: &[Settlement], want: &LeaseRequest) -> Result<Exchange, PortError>;
 
     /// Renews the lease of a worker for all its jobs, and says which of them to stop.
@@ -131,9 +195,18 @@ pub trait JobSource: Send + Sync + 'static {
     async fn bury(&self, worker: &WorkerId) -> Result<u64, PortError>;
 
     /// Gives back the jobs of every worker whose lease has ended: they become ready and suspect, to be run alone;
-    /// a job that was leased alone and crashed counts a strike, and is dead after the third. Returns how many.
+    /// a job that was leased alone and crashed counts a strike, and is dead after the third within three days. Returns
+    /// how many. Also ends jobs that have been ready for [`UNSERVED`] while no worker asked for their task, and removes
+    /// what is past its retention. Any number of processes may do so at once.
     async fn reclaim(&self) -> Result<u64, PortError>;
 }
+
+/// One start in so many goes to the job that has waited longest.
+pub const AGEING: u64 = 16;
+
+/// How long a job waits for a worker that knows its task and version before it is dead of
+/// [`CauseOfDeath::NotServed`](crate::job::CauseOfDeath::NotServed).
+pub const UNSERVED: Duration = Duration::from_hours(24);
 
 /// What a worker wants to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,6 +273,7 @@ pub struct Exchange {
 pub struct Renewal {
     /// Jobs that this worker holds and should stop: somebody cancelled them.
     pub cancelled: Vec<JobId>,
-    /// The jobs that this worker still holds; whatever else it runs, it has lost.
-    pub held: Vec<JobId>,
+    /// The leases that this worker still holds; whatever else it runs, it has lost. What it does not know of, because
+    /// the answer of an exchange never reached it, it hands back.
+    pub held: Vec<Lease>,
 }

@@ -10,8 +10,10 @@ use crate::error::PortError;
 use crate::invalid::Invalid;
 use crate::time::Timestamp;
 
-/// The name of an object: segments of `A-Z a-z 0-9 . _ -` joined by `/`, 512 bytes at most, no segment of dots only or
-/// with a dot at its end, so that no file system or server reads it differently.
+/// The name of an object: segments of `A-Z a-z 0-9 . _ -` joined by `/`, 512 bytes at most and 200 per segment, no
+/// segment of dots only or with a dot at its end, so that no file system or server reads it differently.
+///
+/// Names do not nest: `a` and `a/b` are two objects that know nothing of each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey(String);
 
@@ -19,17 +21,21 @@ impl ObjectKey {
     /// The longest key in bytes.
     pub const MAX_BYTES: usize = 512;
 
+    /// The longest segment in bytes: file systems end at 255, and an adapter may need a mark of its own.
+    pub const MAX_SEGMENT_BYTES: usize = 200;
+
     /// Checks every segment.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let segment_ok = |segment: &str| {
             !segment.is_empty()
+                && segment.len() <= Self::MAX_SEGMENT_BYTES
                 && !segment.ends_with('.')
                 && segment.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c))
         };
         if text.len() > Self::MAX_BYTES || !text.split('/').all(segment_ok) {
             return Err(Invalid::new(
                 "invalid-key",
-                "segments of letters, digits, '.', '_' and '-', 512 bytes",
+                "segments of letters, digits, '.', '_' and '-', 200 bytes each and 512 in all",
             ));
         }
         Ok(Self(text.to_owned()))
@@ -93,8 +99,12 @@ impl fmt::Debug for Object {
 /// Files by name.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
-    /// Stores an object whole, replacing an older one, or not at all: if the body errs or the future is dropped, readers
-    /// still find what was there before.
+    /// Stores an object whole, replacing an older one, or not at all: if the body errs or the future is dropped before
+    /// the body ended, readers still find what was there before. They never find a part of it, nor parts of two.
+    ///
+    /// Of several puts of one key at once, one is found, whole. A put that answered stays, whatever happens to this
+    /// process; one that is dropped or killed after its body ended happened whole or not at all. The body's parts are
+    /// asked for one by one and not kept, so that it may be larger than the memory.
     async fn put(&self, key: &ObjectKey, body: Box<dyn ObjectBody>) -> Result<ObjectInfo, PortError>;
 
     /// Opens an object; `None` if there is none.
@@ -103,7 +113,8 @@ pub trait Storage: Send + Sync + 'static {
     /// Removes an object; a missing one is fine.
     async fn remove(&self, key: &ObjectKey) -> Result<(), PortError>;
 
-    /// Up to `limit` objects whose keys start with `prefix`, in byte order of their keys, behind `after`.
+    /// Up to `limit` objects whose keys start with `prefix`, in byte order of their keys, behind `after`. Any text is a
+    /// prefix; no key starts with most of them. Objects that are put or removed meanwhile may be missing or not.
     async fn list(
         &self,
         prefix: &str,
@@ -124,10 +135,13 @@ mod tests {
         for key in ["a", "a/b.txt", "avatars/0190-x/64.webp", ".hidden"] {
             assert!(ObjectKey::parse(key).is_ok(), "{key:?} was refused");
         }
-        let long = "a".repeat(513);
+        let segment = "a".repeat(ObjectKey::MAX_SEGMENT_BYTES);
+        let longest = format!("{segment}/{segment}/{}", "a".repeat(110));
+        assert!(ObjectKey::parse(&longest).is_ok(), "the longest key was refused");
+        let (long, long_segment) = (format!("{longest}a"), format!("{segment}a"));
         for key in [
             "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "a.", "a\\b", "a\0b", "%2e%2e", "C:",
-            "a b", "ä", "a/..b/..", &long,
+            "a b", "ä", "a/..b/..", &long, &long_segment,
         ] {
             assert!(ObjectKey::parse(key).is_err(), "{key:?} was accepted");
         }

@@ -8,8 +8,8 @@ use portwright_e2e::{Answer, Caller, TestApp};
 use serde_json::json;
 
 const SECOND: Duration = Duration::from_secs(1);
-const ACCESS: Duration = Duration::from_secs(15 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const ACCESS: Duration = Duration::from_mins(15);
+const DAY: Duration = Duration::from_hours(24);
 
 async fn ada(app: &TestApp) -> Caller {
     let body = new_user("ada@example.com", &json!({}));
@@ -124,7 +124,7 @@ async fn what_is_no_refresh_token_refreshes_nothing() {
 async fn an_access_token_is_good_for_fifteen_minutes() {
     let app = TestApp::embedded().await;
     let ada = ada(&app).await;
-    app.advance(ACCESS - SECOND);
+    app.advance(ACCESS.saturating_sub(SECOND));
     ada.get("/auth/me").await.expect(200);
     app.advance(SECOND);
     let late = ada.get("/auth/me").await;
@@ -135,10 +135,10 @@ async fn an_access_token_is_good_for_fifteen_minutes() {
 
 #[tokio::test]
 async fn access_tokens_live_as_long_as_the_operator_says() {
-    let app = TestApp::with(|config| config.jwt.access_ttl = Duration::from_secs(60)).await;
+    let app = TestApp::with(|config| config.jwt.access_ttl = Duration::from_mins(1)).await;
     let ada = ada(&app).await;
     assert_eq!(ada.session()["expiresIn"], 60);
-    app.advance(Duration::from_secs(60));
+    app.advance(Duration::from_mins(1));
     ada.get("/auth/me").await.expect_problem(401, "unauthorized");
 }
 
@@ -146,7 +146,7 @@ async fn access_tokens_live_as_long_as_the_operator_says() {
 async fn a_session_that_nobody_refreshes_ends_after_seven_days() {
     let app = TestApp::embedded().await;
     let ada = ada(&app).await;
-    app.advance(7 * DAY - SECOND);
+    app.advance((7 * DAY).saturating_sub(SECOND));
     let kept = refresh(&app, &ada).await;
     app.advance(7 * DAY);
     expect_ended(&app, &kept).await;
@@ -161,7 +161,7 @@ async fn a_session_ends_after_thirty_days_however_often_it_is_refreshed() {
         app.advance(5 * DAY);
         session = refresh(&app, &session).await;
     }
-    app.advance(5 * DAY - Duration::from_secs(60));
+    app.advance((5 * DAY).saturating_sub(Duration::from_mins(1)));
     session = refresh(&app, &session).await;
     app.advance(Duration::from_secs(59));
     session.get("/auth/me").await.expect(200);
@@ -196,4 +196,62 @@ async fn two_sessions_of_one_user_do_not_disturb_each_other() {
     }
     phone.get("/auth/me").await.expect(200);
     laptop.get("/auth/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn nothing_that_happens_at_the_same_time_outlives_a_new_password() {
+    let app = TestApp::embedded().await;
+    let own = ada(&app).await;
+    let mut password = PASSWORD.to_owned();
+    for round in 0..8 {
+        let other = app.sign_in("ada@example.com", &password).await;
+        let new = format!("granite-otter-lagoon-{round}");
+        let change = json!({"currentPassword": password, "newPassword": new});
+        let credentials = json!({"email": "ada@example.com", "password": password});
+        let (changed, refreshed, signed_in) = tokio::join!(
+            own.post("/auth/password", &change),
+            try_refresh(&app, other.refresh_token()),
+            async { app.nobody().post("/auth/login", &credentials).await },
+        );
+        changed.expect(204);
+        expect_ended(&app, &other).await;
+        for answer in [refreshed, signed_in] {
+            if answer.status == 200 {
+                expect_ended(&app, &other.with_session(answer.json())).await;
+            } else {
+                assert_eq!(answer.status, 401, "{}", answer.text);
+            }
+        }
+        own.get("/auth/me").await.expect(200);
+        password = new;
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_happens_at_the_same_time_outlives_the_end_of_an_account() {
+    let app = TestApp::embedded().await;
+    let admin = app.admin().await;
+    for round in 0..8 {
+        let email = format!("{round}@example.com");
+        let body = new_user(&email, &json!({}));
+        let user = app.nobody().with_session(app.nobody().post("/auth/register", &body).await.expect(201));
+        let credentials = json!({"email": email, "password": PASSWORD});
+        let ended = async {
+            match round % 2 {
+                0 => admin.patch(&user.path(), &json!({"isActive": false})).await.expect(200),
+                _ => admin.delete(&user.path()).await.expect(204),
+            }
+        };
+        let (_, refreshed, signed_in) = tokio::join!(ended, try_refresh(&app, user.refresh_token()), async {
+            app.nobody().post("/auth/login", &credentials).await
+        });
+        expect_ended(&app, &user).await;
+        for answer in [refreshed, signed_in] {
+            if answer.status == 200 {
+                expect_ended(&app, &user.with_session(answer.json())).await;
+            } else {
+                assert_eq!(answer.status, 401, "{}", answer.text);
+            }
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Sessions as a client sees them: register, sign in, the own account, its password, sign out.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,7 +12,7 @@ use portwright_e2e::{Answer, Caller, TestApp};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 const ANOTHER_PASSWORD: &str = "granite-otter-lagoon-37";
 
 async fn register(app: &TestApp, email: &str) -> Answer {

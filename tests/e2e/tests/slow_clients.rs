@@ -1,6 +1,8 @@
 //! Clients that send or read too slowly, or not at all, under the limits that the product has: each is cut off in its
 //! time, and nobody else notices.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 use std::time::Duration;
 
 use futures::future::{Either, join_all, select};
@@ -180,7 +182,10 @@ async fn is_served_quickly(app: &TestApp, until: Duration) {
     }
     took.sort_unstable();
     let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
-    assert!(median < Duration::from_millis(200) && worst < TOLERANCE, "median {median:?}, at worst {worst:?}");
+    assert!(
+        median < Duration::from_millis(200) && worst < TOLERANCE,
+        "median {median:?}, at worst {worst:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -104,7 +104,8 @@ async fn no_member_stands_twice() {
         let text = operation.body.to_string();
         let fields: Vec<_> = operation.body.as_object().expect("an object").iter().collect();
         for (name, value) in fields {
-            let escaped: String = name.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+            let escaped =
+                name.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<Vec<_>>().concat();
             for name in [name, &escaped] {
                 let twice = text.replacen('{', &format!("{{\"{name}\":{value},"), 1);
                 operation.send(&admin, JSON, twice).await.expect_problem(400, "malformed-body");

@@ -1,5 +1,7 @@
 //! What clients send that they should not: each mistake has one answer, and none of them is our fault.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 mod fuzz;
 mod json;
 mod media;

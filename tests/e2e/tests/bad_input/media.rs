@@ -90,7 +90,7 @@ async fn every_answer_says_what_it_is_and_nothing_about_the_server() {
         (Method::GET, "/auth/me", 200, "application/json"),
         (Method::GET, "/.well-known/jwks.json", 200, "application/json"),
         (Method::GET, "/openapi.json", 200, "application/json"),
-        (Method::GET, "/openapi.yaml", 200, "text/plain; charset=utf-8"),
+        (Method::GET, "/openapi.yaml", 200, "application/yaml"),
         (Method::GET, "/docs", 200, "text/html; charset=utf-8"),
         (Method::GET, "/health", 200, "application/health+json"),
         (Method::GET, "/health/live", 200, "application/health+json"),

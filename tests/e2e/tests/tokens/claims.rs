@@ -38,8 +38,8 @@ async fn what_our_own_key_signed_is_refused_unless_every_claim_is_right() {
     for name in ["iat", "nbf", "exp"] {
         let times = [
             json!((now + 600).to_string()),
-            json!(600.5 + now as f64),
-            json!((now + 600) as f64),
+            json!(1.8e9),
+            json!(1_800_000_000.5),
             json!(-1),
             json!(i64::MIN),
             json!(i64::MAX),
@@ -116,7 +116,7 @@ async fn an_end_is_an_end_and_a_beginning_is_forgiven_half_a_minute() {
     gate.refuses(&ended(0), "it ended in 1970").await;
 
     let far = mint.sign(&header, &with(&payload, "exp", json!(now + 86_400 * 365)));
-    app.advance(Duration::from_secs(8 * 86_400));
+    app.advance(Duration::from_hours(8 * 24));
     gate.refuses(&far, "its session has ended").await;
 }
 

@@ -89,14 +89,19 @@ impl State {
         })
     }
 
-    pub(in crate::job_queue) fn renew(&mut self, worker: &WorkerId, lease_ends: Timestamp) -> Renewal {
-        let Some(worker) = self.workers.get_mut(worker) else {
+    pub(in crate::job_queue) fn renew(&mut self, name: &WorkerId, lease_ends: Timestamp) -> Renewal {
+        let Some(worker) = self.workers.get_mut(name) else {
             return Renewal::default();
         };
         worker.lease_ends = lease_ends;
-        let held: Vec<JobId> = worker.jobs.iter().copied().collect();
-        let is_cancelled = |id: &JobId| self.jobs.get(id).is_some_and(|record| record.cancel);
-        Renewal { cancelled: held.iter().copied().filter(is_cancelled).collect(), held }
+        let mut renewal = Renewal::default();
+        for (&job, record) in worker.jobs.iter().filter_map(|id| Some((id, self.jobs.get(id)?))) {
+            renewal.held.push(Lease { job, run: record.run, worker: name.clone() });
+            if record.cancel {
+                renewal.cancelled.push(job);
+            }
+        }
+        renewal
     }
 
     /// Whether the lease is the job's newest, and so the report was taken.

@@ -49,7 +49,9 @@ pub(super) async fn a_renewal_tells_what_is_held_and_what_was_cancelled(port: Fi
     port.finish(&leased[0].lease, done()).await;
     port.port.cancel(job(2).id).await.expect("cancel works");
     let renewal = port.port.renew(&worker("one"), LEASE).await.expect("renew works");
-    assert_eq!(sorted(renewal.held), [job(2).id, job(3).id]);
+    let held = renewal.held.iter().map(|lease| lease.job).collect();
+    assert_eq!(sorted(held), [job(2).id, job(3).id]);
+    assert!(renewal.held.iter().all(|held| leased.iter().any(|leased| leased.lease == *held)));
     assert_eq!(renewal.cancelled, [job(2).id]);
 }
 

@@ -227,6 +227,8 @@ pub(super) async fn removing_a_user_removes_the_sessions_and_frees_the_address(s
     unit.sessions().insert(&gone).await.expect("insert works");
     unit.sessions().insert(&stays).await.expect("insert works");
     assert!(unit.users().remove(two[0].id).await.expect("remove works"));
+    // Finding joins with the user, so only this tells whether an orphan stayed behind.
+    assert!(!unit.sessions().remove(gone.id).await.expect("remove works"), "the session outlived its user");
     commit(unit).await;
 
     let mut view = store.view().await;
