@@ -1,13 +1,20 @@
 #![doc = include_str!("../README.md")]
 
+// What `#[service]` writes names this crate by its name, here as anywhere.
+extern crate self as portwright_application;
+
+pub mod cached;
+pub mod compute;
 pub mod health;
 pub mod idempotency;
 pub mod operators;
+pub mod prelude;
 pub mod services;
 pub mod sessions;
 pub mod transact;
 pub mod users;
 
+mod jitter;
 mod reads;
 mod sign_in_limit;
 

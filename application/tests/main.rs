@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::unchecked_time_subtraction, reason = "a panic is how a test fails")]
 
+mod cached;
+mod compute;
 mod health;
 mod idempotency;
 mod operators;

@@ -7,6 +7,7 @@
 //! To add a setting: describe it in [`variables`], read it in `assemble`, give it a place here.
 
 mod assemble;
+mod compute;
 mod dotenv;
 pub mod duration;
 pub mod explain;
@@ -28,6 +29,7 @@ use portwright_domain::session::SessionLimits;
 use portwright_domain::user::Email;
 use portwright_http::TrustedProxies;
 
+pub use compute::{AppRole, BackoffType, Compute, Jobs, WorkerCount};
 pub use reader::{Reading, Setting};
 pub use secret::Secret;
 pub use sources::{Origin, Override, Sources};
@@ -65,6 +67,10 @@ pub struct Config {
     pub log: Log,
     /// How long stopping takes.
     pub shutdown: Shutdown,
+    /// How jobs are run.
+    pub compute: Compute,
+    /// How the queue treats them.
+    pub jobs: Jobs,
 }
 
 /// What kind of place this is; it chooses defaults and how strict the checks are.

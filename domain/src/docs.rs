@@ -17,3 +17,6 @@ pub mod d0005_idempotency_keys {}
 
 #[doc = include_str!("../docs/0006-rate-windows.md")]
 pub mod d0006_rate_windows {}
+
+#[doc = include_str!("../docs/0008-local-files.md")]
+pub mod d0008_local_files {}

@@ -32,6 +32,18 @@ pub(crate) fn port_error(operation: &'static str, error: sqlx::Error) -> PortErr
     PortError::new(kind, operation, detail).with_source(error)
 }
 
+/// What an error of the queue's own connections means to a caller.
+pub(crate) fn meaning_of_rusqlite(error: &rusqlite::Error) -> (ErrorKind, &'static str) {
+    match error {
+        rusqlite::Error::SqliteFailure(reported, _) => meaning_of(reported.extended_code),
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::Utf8Error(..) => (ErrorKind::Corrupt, "a stored value does not parse"),
+        _ => (ErrorKind::Unavailable, "the database was asked in a wrong way"),
+    }
+}
+
 /// What a result code means to a caller. The lowest byte is the code, the rest a refinement; see
 /// <https://sqlite.org/rescode.html>.
 const fn meaning_of(code: i32) -> (ErrorKind, &'static str) {

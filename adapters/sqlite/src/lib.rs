@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod health;
 mod idempotency;
+mod job_queue;
 pub mod migrate;
 mod open;
 mod outbox;
@@ -15,4 +16,5 @@ mod wal;
 
 pub use config::SqliteConfig;
 pub use health::SqliteHealth;
+pub use job_queue::SqliteJobQueue;
 pub use store::SqliteStore;

@@ -21,7 +21,7 @@ pub struct Migration {
     sql: &'static str,
 }
 
-/// Every migration that this program knows, in order.
+/// Every migration of the store that this program knows, in order.
 pub const MIGRATIONS: [Migration; 3] = [
     Migration {
         number: 1,
@@ -35,6 +35,10 @@ pub const MIGRATIONS: [Migration; 3] = [
     },
     Migration { number: 3, name: "outbox", sql: include_str!("../../../migrations/sqlite/0003_outbox.sql") },
 ];
+
+/// Every migration of the queue, in order.
+pub(crate) const QUEUE: [Migration; 1] =
+    [Migration { number: 1, name: "jobs", sql: include_str!("../../../migrations/sqlite-queue/0001_jobs.sql") }];
 
 /// How a file stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +63,7 @@ pub async fn status(config: &SqliteConfig) -> Result<Status, PortError> {
         .connect()
         .await
         .map_err(|error| here(port_error("store.migrate", error)))?;
-    status_of(&mut connection).await.map_err(here)
+    status_of(&mut connection, &MIGRATIONS).await.map_err(here)
 }
 
 /// Applies what is pending, making the file if it is missing; answers what it applied. Any number of processes may try
@@ -70,16 +74,19 @@ pub async fn status(config: &SqliteConfig) -> Result<Status, PortError> {
 /// or not at all.
 pub async fn up(config: &SqliteConfig) -> Result<Vec<Migration>, PortError> {
     let mut connection = open::first(config).await?;
-    apply(&mut connection).await
+    apply(&mut connection, &MIGRATIONS).await
 }
 
-/// Does the work of [`up`].
-pub(crate) async fn apply(connection: &mut SqliteConnection) -> Result<Vec<Migration>, PortError> {
+/// Does the work of [`up`] for a file that wants these migrations.
+pub(crate) async fn apply(
+    connection: &mut SqliteConnection,
+    wanted: &[Migration],
+) -> Result<Vec<Migration>, PortError> {
     let failed = |error| port_error("store.migrate", error);
     let mut applied = Vec::new();
-    for migration in status_of(connection).await?.pending {
+    for migration in status_of(connection, wanted).await?.pending {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        if status_of(&mut transaction).await?.pending.first() != Some(&migration) {
+        if status_of(&mut transaction, wanted).await?.pending.first() != Some(&migration) {
             // Another process was here first; dropping the transaction ends it.
             continue;
         }
@@ -94,7 +101,7 @@ pub(crate) async fn apply(connection: &mut SqliteConnection) -> Result<Vec<Migra
 
 /// Refuses a file on which anything is pending.
 pub(crate) async fn require_all(connection: &mut SqliteConnection) -> Result<(), PortError> {
-    match status_of(connection).await?.pending.first() {
+    match status_of(connection, &MIGRATIONS).await?.pending.first() {
         None => Ok(()),
         Some(next) => {
             Err(refusal(format!("migration {} ({}) is pending; apply it first", next.number, next.name)))
@@ -118,14 +125,14 @@ async fn record(connection: &mut SqliteConnection, migration: &Migration) -> Res
     Ok(())
 }
 
-async fn status_of(connection: &mut SqliteConnection) -> Result<Status, PortError> {
+async fn status_of(connection: &mut SqliteConnection, wanted: &[Migration]) -> Result<Status, PortError> {
     let failed = |error| port_error("store.migrate", error);
     let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;
     if tables.is_empty() {
-        return Ok(Status { applied: Vec::new(), pending: MIGRATIONS.to_vec() });
+        return Ok(Status { applied: Vec::new(), pending: wanted.to_vec() });
     }
     if !tables.iter().any(|table| table == "migrations") {
         return Err(refusal("the file is the database of another program".to_owned()));
@@ -135,7 +142,7 @@ async fn status_of(connection: &mut SqliteConnection) -> Result<Status, PortErro
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;
-    let mut known = MIGRATIONS.into_iter();
+    let mut known = wanted.iter().copied();
     let mut applied = Vec::with_capacity(recorded.len());
     for row in &recorded {
         let (number, name): (u32, &str) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
@@ -169,19 +176,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_the_folder() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
+    fn each_list_is_its_folder() {
+        assert_listed("sqlite", &MIGRATIONS);
+        assert_listed("sqlite-queue", &QUEUE);
+    }
+
+    fn assert_listed(folder: &str, list: &[Migration]) {
+        let folder = format!("{}/../../migrations/{folder}", env!("CARGO_MANIFEST_DIR"));
         let mut files: Vec<_> = std::fs::read_dir(folder)
             .expect("the folder")
             .map(|entry| entry.expect("an entry").path())
             .map(|path| (path.file_name().map(Into::into), std::fs::read_to_string(path).expect("a text")))
             .collect();
         files.sort();
-        let listed = MIGRATIONS
+        let listed = list
             .iter()
             .map(|step| (Some(format!("{:04}_{}.sql", step.number, step.name).into()), step.sql.to_owned()))
             .collect::<Vec<(Option<std::ffi::OsString>, _)>>();
         assert_eq!(listed, files);
-        assert!((1..).zip(MIGRATIONS).all(|(number, step)| step.number == number), "no gaps");
+        assert!((1..).zip(list).all(|(number, step)| step.number == number), "no gaps");
     }
 }

@@ -14,11 +14,11 @@ use sqlx::sqlite::SqliteRow;
 use crate::pool::Pooled;
 
 /// Nanoseconds; what is longer than 292 years is as good as those.
-fn nanos(duration: Duration) -> i64 {
+pub(crate) fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-fn duration(nanos: i64) -> Duration {
+pub(crate) fn duration(nanos: i64) -> Duration {
     Duration::from_nanos(nanos.unsigned_abs())
 }
 

@@ -42,7 +42,7 @@ impl SqliteStore {
     pub async fn init(config: &SqliteConfig) -> Result<Self, PortError> {
         let mut connection = open::first(config).await?;
         if config.migrate {
-            migrate::apply(&mut connection).await?;
+            migrate::apply(&mut connection, &migrate::MIGRATIONS).await?;
         } else {
             migrate::require_all(&mut connection).await?;
         }

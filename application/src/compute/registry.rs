@@ -37,7 +37,7 @@ impl TaskRegistry {
     /// If there is a task of that name already, or a specification is out of its bounds: a mistake in the program, to
     /// be seen at its start.
     #[must_use]
-    pub fn serve<S: ComputeService>(mut self, service: Arc<S>) -> Self {
+    pub fn serve<S: ComputeService>(mut self, service: &Arc<S>) -> Self {
         for task in S::TASKS {
             let spec = &task.spec;
             let name = checked(spec);

@@ -68,7 +68,8 @@ impl Relay {
     /// A relay that is woken by this bell, which is [`Compute::bell`](super::Compute::bell).
     #[must_use]
     pub fn new(transactions: Transactions, queue: Arc<dyn JobQueue>, bell: Bell) -> Self {
-        Self { transactions, queue, bell }
+        // Its own commits bring no jobs, and would wake it for ever.
+        Self { transactions: transactions.ringing(Bell::default()), queue, bell }
     }
 
     /// Relays until it is told to stop. What is written and not handed over then is found by the next one.

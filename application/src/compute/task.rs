@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use portwright_domain::job::Backoff;
+pub use portwright_domain::job::Backoff;
 
 use super::context::TaskContext;
 use super::envelope::{Args, PayloadInvalid};

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use portwright_domain::ports::Quota;
+use portwright_domain::ports::job_queue::Limits;
 use portwright_domain::session::SessionLimits;
 use portwright_domain::user::Email;
 
@@ -11,7 +12,8 @@ use super::secret::Secret;
 use super::sources::Sources;
 use super::variables as v;
 use super::{
-    AppEnv, Config, Database, FirstAdmin, Hashing, Jwt, Listen, Log, Shutdown, SigningKeySource, misspelt,
+    AppEnv, AppRole, Compute, Config, Database, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Shutdown,
+    SigningKeySource, WorkerCount, misspelt,
 };
 use crate::failure::Failure;
 
@@ -46,6 +48,7 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
     refuse_well_known(reader, &v::HEALTH_CHECK_SECRET.spec, health_secret.as_ref());
     let (format, filter) = (reader.read(&v::LOG_FORMAT), reader.read(&v::RUST_LOG));
     let (ready_delay, timeout) = (reader.read(&v::SHUTDOWN_READY_DELAY), reader.read(&v::SHUTDOWN_TIMEOUT));
+    let (compute, jobs) = (compute(reader), jobs(reader));
     Some(Config {
         app_env: app_env?,
         listen: Listen { host: host?, port: port? },
@@ -62,6 +65,8 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
         health_secret,
         log: Log { format: format?, filter },
         shutdown: Shutdown { ready_delay: ready_delay?, timeout: timeout? },
+        compute: compute?,
+        jobs: jobs?,
     })
 }
 
@@ -139,4 +144,47 @@ fn first_admin(reader: &mut Reader<'_>) -> FirstAdmin {
             }
         }
     }
+}
+
+fn compute(reader: &mut Reader<'_>) -> Option<Compute> {
+    let role = reader.read(&v::COMPUTE_APP_ROLE);
+    let spawn = reader.read(&v::COMPUTE_AUTO_SPAWN);
+    let workers = worker_count(reader);
+    let concurrency = reader.read(&v::COMPUTE_CONCURRENCY);
+    let lease = reader.read(&v::COMPUTE_LEASE);
+    let memory_limit = reader.read(&v::COMPUTE_MEMORY_LIMIT);
+    let (role, workers) = (role?, workers?);
+    // A test that wants processes says so; any other would only wait for them to start and to end.
+    let spawn = spawn.unwrap_or(role == AppRole::All && reader.app_env != AppEnv::Test);
+    let workers = spawn.then_some(workers);
+    Some(Compute { role, workers, concurrency: concurrency?, lease: lease?, memory_limit })
+}
+
+fn worker_count(reader: &mut Reader<'_>) -> Option<WorkerCount> {
+    let (min, max) = (reader.read(&v::COMPUTE_MIN_WORKERS), reader.read(&v::COMPUTE_MAX_WORKERS));
+    let (min_spec, max_spec) = (&v::COMPUTE_MIN_WORKERS.spec, &v::COMPUTE_MAX_WORKERS.spec);
+    let min = min?;
+    if reader.is_given(max_spec) && max.is_some_and(|max| max < min) {
+        reader.refuse(
+            &[min_spec, max_spec],
+            "COMPUTE_MIN_WORKERS is more than COMPUTE_MAX_WORKERS",
+            "lower the first, or raise the second",
+        );
+    }
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    Some(WorkerCount { min, max: max.unwrap_or_else(|| cores().max(min)) })
+}
+
+fn jobs(reader: &mut Reader<'_>) -> Option<Jobs> {
+    let attempts = reader.read(&v::QUEUE_ATTEMPTS);
+    let (kind, delay) = (reader.read(&v::QUEUE_BACKOFF_TYPE), reader.read(&v::QUEUE_BACKOFF_DELAY));
+    let (succeeded, unsuccessful) =
+        (reader.read(&v::QUEUE_REMOVE_ON_COMPLETE), reader.read(&v::QUEUE_REMOVE_ON_FAIL));
+    let usual = Limits::default();
+    let limits = Limits {
+        succeeded: succeeded.unwrap_or(usual.succeeded),
+        unsuccessful: unsuccessful.unwrap_or(usual.unsuccessful),
+        ..usual
+    };
+    Some(Jobs { attempts: attempts?, backoff: kind?.starting_at(delay?), limits })
 }

@@ -34,7 +34,7 @@ pub(super) static LATER: &[Later] = &[
     },
     Later {
         feature: "Redis",
-        instead: "rate limits are counted in the process",
+        instead: "jobs are kept in SQLite, and rate limits are counted in the process",
         names: &[
             "REDIS_URL",
             "REDIS_HOST",
@@ -60,35 +60,16 @@ pub(super) static LATER: &[Later] = &[
         ],
     },
     Later {
-        feature: "background jobs",
-        instead: "there are no jobs and no workers",
-        names: &[
-            "COMPUTE_APP_ROLE",
-            "COMPUTE_AUTO_SPAWN",
-            "COMPUTE_MIN_WORKERS",
-            "COMPUTE_MAX_WORKERS",
-            "COMPUTE_CONCURRENCY",
-            "COMPUTE_LEASE",
-            "QUEUE_BACKEND",
-            "QUEUE_ATTEMPTS",
-            "QUEUE_BACKOFF_TYPE",
-            "QUEUE_BACKOFF_DELAY",
-            "QUEUE_REMOVE_ON_COMPLETE",
-            "QUEUE_REMOVE_ON_FAIL",
-        ],
+        feature: "choice of queues",
+        instead: "jobs are kept in SQLite, in DATA_DIR",
+        names: &["QUEUE_BACKEND"],
     },
     Later { feature: "metrics", instead: "there are no metrics", names: &["MANAGEMENT_PORT"] },
 ];
 
 /// Values that ask for what happens anyway.
-static HARMLESS: &[(&str, &[&str])] = &[
-    ("STORAGE_STRATEGY", &["local"]),
-    ("COMPUTE_APP_ROLE", &["api", "all"]),
-    ("COMPUTE_AUTO_SPAWN", &["false", "0"]),
-    ("COMPUTE_MIN_WORKERS", &["0"]),
-    ("COMPUTE_MAX_WORKERS", &["0"]),
-    ("QUEUE_BACKEND", &["embedded"]),
-];
+static HARMLESS: &[(&str, &[&str])] =
+    &[("STORAGE_STRATEGY", &["local"]), ("QUEUE_BACKEND", &["embedded"])];
 
 /// What the variable will configure, if it is one of them.
 pub(super) fn find(name: &str) -> Option<&'static Later> {

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::time::Duration;
 
+mod compute;
+
 use super::explain;
 use super::variables::ALL;
 use super::*;
@@ -241,8 +243,6 @@ fn what_this_version_cannot_do_is_refused_unless_it_asks_for_nothing() {
         ("DB_USERNAME", "hunter2"),
         ("REDIS_HOST", "hunter2"),
         ("STORAGE_STRATEGY", "s3"),
-        ("COMPUTE_APP_ROLE", "worker"),
-        ("COMPUTE_MAX_WORKERS", "4"),
         ("QUEUE_BACKEND", "redis"),
         ("MANAGEMENT_PORT", "9000"),
     ] {
@@ -252,9 +252,6 @@ fn what_this_version_cannot_do_is_refused_unless_it_asks_for_nothing() {
     }
     config(in_environment(&[
         ("STORAGE_STRATEGY", "local"),
-        ("COMPUTE_APP_ROLE", "all"),
-        ("COMPUTE_AUTO_SPAWN", "false"),
-        ("COMPUTE_MIN_WORKERS", "0"),
         ("QUEUE_BACKEND", "embedded"),
         ("REDIS_URL", ""),
     ]));

@@ -1,6 +1,7 @@
 //! The table of variables: everything that this version can be told. Parsing, `portwright config` and the documentation
 //! come from it.
 
+mod compute;
 mod parse;
 mod spec;
 
@@ -16,6 +17,7 @@ use super::duration::Bare;
 use super::{AppEnv, LogFormat, Registration, Secret};
 use DefaultValue::{ByEnv, Is, Unset};
 
+pub(super) use compute::*;
 pub(super) use spec::Variable;
 pub use spec::{DefaultValue, Spec};
 
@@ -50,6 +52,18 @@ pub static ALL: &[&Spec] = &[
     &RUST_LOG.spec,
     &SHUTDOWN_READY_DELAY.spec,
     &SHUTDOWN_TIMEOUT.spec,
+    &COMPUTE_APP_ROLE.spec,
+    &COMPUTE_AUTO_SPAWN.spec,
+    &COMPUTE_MIN_WORKERS.spec,
+    &COMPUTE_MAX_WORKERS.spec,
+    &COMPUTE_CONCURRENCY.spec,
+    &COMPUTE_LEASE.spec,
+    &COMPUTE_MEMORY_LIMIT.spec,
+    &QUEUE_ATTEMPTS.spec,
+    &QUEUE_BACKOFF_TYPE.spec,
+    &QUEUE_BACKOFF_DELAY.spec,
+    &QUEUE_REMOVE_ON_COMPLETE.spec,
+    &QUEUE_REMOVE_ON_FAIL.spec,
 ];
 
 pub(super) static APP_ENV: Variable<AppEnv> = Variable::new(

@@ -2,5 +2,7 @@
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a benchmark that cannot run has nothing to say")]
 
 pub mod client;
+pub mod jobs;
 pub mod load;
+pub mod process;
 pub mod server;

@@ -40,14 +40,17 @@ pub async fn run(address: &str, clients: usize, time: Duration, request: Vec<u8>
     let mut took: Vec<Duration> = all.join_all().await.into_iter().flatten().collect();
     let seconds = begun.elapsed().as_secs_f64();
     took.sort_unstable();
-    let at = |share: f64| {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
-        let index = ((took.len() as f64 * share) as usize).min(took.len() - 1);
-        took[index].as_secs_f64() * 1000.0
-    };
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     let rate = took.len() as f64 / seconds;
-    Figures { answers: took.len(), rate, p50: at(0.5), p99: at(0.99) }
+    Figures { answers: took.len(), rate, p50: percentile(&took, 0.5), p99: percentile(&took, 0.99) }
+}
+
+/// Which time, in milliseconds, this share of the sorted times does not exceed; 1 is the longest.
+#[must_use]
+pub fn percentile(sorted: &[Duration], share: f64) -> f64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+    let index = ((sorted.len() as f64 * share) as usize).min(sorted.len() - 1);
+    sorted[index].as_secs_f64() * 1000.0
 }
 
 /// The bytes of a request.

@@ -10,11 +10,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use portwright_domain::PortError;
 use portwright_domain::ports::{
-    Cache, CacheKey, Clock, CommitToken, Consistency, Decision, IdempotencyRepository, Outbox, Quota,
-    RateKey, RateLimiter, ReadView, SessionRepository, Store, UnitOfWork, UserRepository,
+    Cache, CacheKey, Clock, CommitToken, Consistency, Decision, IdempotencyRepository, Object, ObjectBody,
+    ObjectInfo, ObjectKey, Outbox, Quota, RateKey, RateLimiter, ReadView, SessionRepository, Storage, Store,
+    UnitOfWork, UserRepository,
 };
-use portwright_memory::{MemoryRateLimiter, MemoryStore};
-use portwright_testkit::contract::{cache, rate_limiter, store};
+use portwright_memory::{MemoryRateLimiter, MemoryStorage, MemoryStore};
+use portwright_testkit::contract::{cache, rate_limiter, storage, store};
 use portwright_testkit::{Fixture, ManualClock, broken_promises};
 
 /// Keeps every value for ever.
@@ -171,5 +172,57 @@ async fn a_store_that_does_not_roll_back_is_found() {
     let broken = broken_promises(store::PROMISES, fresh).await;
     let expected =
         ["rolling_back_undoes_everything", "a_job_is_pending_if_and_only_if_its_transaction_commits"];
+    assert_eq!(broken, expected);
+}
+
+/// Shows what it has of an object as soon as it has it, and keeps every part until the end.
+struct Eager(MemoryStorage);
+
+#[async_trait]
+impl Storage for Eager {
+    async fn put(&self, key: &ObjectKey, mut body: Box<dyn ObjectBody>) -> Result<ObjectInfo, PortError> {
+        let mut parts = Vec::new();
+        let mut info = self.0.put(key, Box::new(None)).await?;
+        while let Some(part) = body.next().await? {
+            parts.push(part);
+            info = self.0.put(key, Box::new(Some(Bytes::from(parts.concat())))).await?;
+        }
+        Ok(info)
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Option<Object>, PortError> {
+        self.0.get(key).await
+    }
+
+    async fn remove(&self, key: &ObjectKey) -> Result<(), PortError> {
+        self.0.remove(key).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        limit: u32,
+    ) -> Result<Vec<ObjectInfo>, PortError> {
+        self.0.list(prefix, after, limit).await
+    }
+
+    async fn presign(&self, key: &ObjectKey, ttl: Duration) -> Result<Option<String>, PortError> {
+        self.0.presign(key, ttl).await
+    }
+}
+
+#[tokio::test]
+async fn a_storage_that_shows_what_is_not_whole_is_found() {
+    async fn fresh() -> Fixture<dyn Storage> {
+        Fixture::new(Arc::new(Eager(MemoryStorage::new(Arc::new(ManualClock::default())))))
+    }
+    let broken = broken_promises(storage::PROMISES, fresh).await;
+    let expected = [
+        "a_body_that_errs_leaves_what_was_there_before",
+        "a_put_that_is_dropped_leaves_what_was_there_before",
+        "a_reader_finds_the_old_object_or_the_new_one",
+        "a_large_object_passes_part_by_part",
+    ];
     assert_eq!(broken, expected);
 }

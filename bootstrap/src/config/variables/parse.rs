@@ -29,6 +29,22 @@ pub(super) fn duration(text: &str, bare: Bare, range: RangeInclusive<Duration>) 
     if range.contains(&duration) { Ok(duration) } else { Err("it is out of range".to_owned()) }
 }
 
+/// A number of bytes, which has a unit: a bare number would be read as megabytes by one and as bytes by another.
+pub(super) fn size(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 =
+        number.parse().map_err(|_| "it does not begin with a number that can be counted".to_owned())?;
+    let each: u64 = match unit {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err("the units are KiB, MiB and GiB".to_owned()),
+    };
+    let size = number.checked_mul(each).filter(|size| range.contains(size));
+    size.ok_or_else(|| "it is out of range".to_owned())
+}
+
 pub(super) fn host(text: &str) -> Result<String, String> {
     let is_name = text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
     if is_name || text.parse::<IpAddr>().is_ok() {

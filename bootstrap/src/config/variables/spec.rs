@@ -40,6 +40,13 @@ pub enum DefaultValue {
         /// In production.
         production: &'static str,
     },
+    /// One of these values: automated tests have their own.
+    ByTest {
+        /// In tests.
+        test: &'static str,
+        /// Everywhere else.
+        otherwise: &'static str,
+    },
     /// No value, which means this.
     Unset(&'static str),
 }
@@ -51,7 +58,9 @@ impl DefaultValue {
         match (self, app_env) {
             (Self::Is(text), _)
             | (Self::ByEnv { relaxed: text, .. }, AppEnv::Development | AppEnv::Test)
-            | (Self::ByEnv { production: text, .. }, AppEnv::Production) => Some(text),
+            | (Self::ByEnv { production: text, .. }, AppEnv::Production)
+            | (Self::ByTest { test: text, .. }, AppEnv::Test)
+            | (Self::ByTest { otherwise: text, .. }, AppEnv::Development | AppEnv::Production) => Some(text),
             (Self::Unset(_), _) => None,
         }
     }
@@ -62,6 +71,7 @@ impl fmt::Display for DefaultValue {
         match self {
             Self::Is(text) => f.write_str(text),
             Self::ByEnv { relaxed, production } => write!(f, "{relaxed}, in production {production}"),
+            Self::ByTest { test, otherwise } => write!(f, "{otherwise}, in test {test}"),
             Self::Unset(meaning) => write!(f, "not set: {meaning}"),
         }
     }

@@ -1,0 +1,236 @@
+//! [`Cached`]: what is computed once and remembered for a time.
+//!
+//! Invariants
+//! - Of all calls of this process that miss one key at one time, one computes and the others get its value.
+//! - The cache can only make things faster: whatever it does wrong is a miss, and observed. It gets a quarter of a second
+//!   for its answer.
+//! - Only values are remembered, never errors. When a computation fails, its caller gets the error, and the next of
+//!   those who wait computes; so of many that fail, one runs at a time.
+//! - What is invalidated while it is being computed is not remembered. Another process that shares the cache and began
+//!   to compute before may still put an old value, until its time is over.
+
+use std::collections::HashMap;
+use std::fmt::{self, Display, Write};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use portwright_domain::ports::{Cache, CacheKey, Event, Observer};
+use portwright_domain::{ErrorKind, PortError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout};
+
+/// What a cache may take for one answer.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// A cache with the computations that fill it. Clones are the same.
+#[derive(Clone)]
+pub struct Cached(Arc<Inner>);
+
+struct Inner {
+    cache: Arc<dyn Cache>,
+    observer: Arc<dyn Observer>,
+    flights: Mutex<HashMap<CacheKey, Arc<Flight>>>,
+}
+
+/// One computation that several wait for: whoever holds the lock computes, and those behind find its value.
+#[derive(Default)]
+struct Flight {
+    value: tokio::sync::Mutex<Option<Bytes>>,
+    invalidated: AtomicBool,
+}
+
+impl Cached {
+    /// Remembers in this cache.
+    pub fn new(cache: Arc<dyn Cache>, observer: Arc<dyn Observer>) -> Self {
+        Self(Arc::new(Inner { cache, observer, flights: Mutex::default() }))
+    }
+
+    /// The remembered value, or else the one that `compute` returns, which is remembered for `ttl`.
+    ///
+    /// `name` is what metrics call this kind of value, such as `reports.summary`. The key includes the version of the
+    /// value's shape; what does not parse is computed anew.
+    ///
+    /// # Errors
+    /// What `compute` returns.
+    pub async fn get_or_compute<T, E>(
+        &self,
+        name: &str,
+        key: &CacheKey,
+        ttl: Duration,
+        compute: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let known = self.0.get(key).await.and_then(|bytes| parsed(key, &bytes));
+        self.0.observer.observe(&Event::CacheRead { cache: name, hit: known.is_some() });
+        if let Some(value) = known {
+            return Ok(value);
+        }
+        let seat = self.0.board(key);
+        let mut landed = seat.flight.value.lock().await;
+        if landed.is_none() {
+            // An earlier flight may have landed between the look above and boarding this one.
+            *landed = self.0.get(key).await;
+        }
+        if let Some(value) = landed.as_ref().and_then(|bytes| parsed(key, bytes)) {
+            return Ok(value);
+        }
+        let value = compute.await?;
+        match serde_json::to_vec(&value) {
+            Ok(json) => {
+                let bytes = Bytes::from(json);
+                self.0.remember(&seat, &bytes, ttl).await;
+                *landed = Some(bytes);
+            }
+            Err(error) => tracing::error!(%error, %key, "a value has no form in JSON, so it is not cached"),
+        }
+        Ok(value)
+    }
+
+    /// Forgets the value of this key, also one that is being computed right now.
+    ///
+    /// # Errors
+    /// If the cache could not be told: the value may be found there until its time is over.
+    pub async fn invalidate(&self, key: &CacheKey) -> Result<(), PortError> {
+        if let Some(flight) = self.0.flights().remove(key) {
+            flight.invalidated.store(true, Ordering::SeqCst);
+        }
+        self.0.remove(key).await
+    }
+}
+
+impl Inner {
+    async fn get(&self, key: &CacheKey) -> Option<Bytes> {
+        self.asked("get", self.cache.get(key)).await.ok().flatten()
+    }
+
+    async fn remove(&self, key: &CacheKey) -> Result<(), PortError> {
+        self.asked("remove", self.cache.remove(std::slice::from_ref(key))).await
+    }
+
+    /// Puts a value that was just computed, unless it was invalidated since the computation began.
+    async fn remember(&self, seat: &Seat<'_>, bytes: &Bytes, ttl: Duration) {
+        let invalidated = || seat.flight.invalidated.load(Ordering::SeqCst);
+        if invalidated() {
+            return;
+        }
+        // What fails here has been observed, and costs another computation later.
+        let _: Result<(), PortError> = self.asked("put", self.cache.put(seat.key, bytes.clone(), ttl)).await;
+        if invalidated() {
+            let _: Result<(), PortError> = self.remove(seat.key).await;
+        }
+        // Whoever comes from now on asks the cache, which knows when the time of the value is over.
+        seat.leave();
+    }
+
+    /// The answer of the cache within its time.
+    async fn asked<T>(
+        &self,
+        operation: &str,
+        answer: impl Future<Output = Result<T, PortError>>,
+    ) -> Result<T, PortError> {
+        let asked_at = Instant::now();
+        let answer = timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
+            Err(PortError::new(ErrorKind::Unavailable, "cache", format!("no answer in {PATIENCE:?}")))
+        });
+        if let Err(error) = &answer {
+            tracing::debug!(%error, "the cache failed");
+            let (took, error) = (asked_at.elapsed(), Some(error.kind()));
+            self.observer.observe(&Event::PortCalled { port: "cache", operation, took, error });
+        }
+        answer
+    }
+
+    fn board<'a>(&'a self, key: &'a CacheKey) -> Seat<'a> {
+        let flight = self.flights().entry(key.clone()).or_default().clone();
+        Seat { inner: self, key, flight }
+    }
+
+    fn flights(&self) -> std::sync::MutexGuard<'_, HashMap<CacheKey, Arc<Flight>>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in a flight. The last one to leave takes the flight off the list.
+struct Seat<'a> {
+    inner: &'a Inner,
+    key: &'a CacheKey,
+    flight: Arc<Flight>,
+}
+
+impl Seat<'_> {
+    fn leave(&self) {
+        let mut flights = self.inner.flights();
+        if flights.get(self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            flights.remove(self.key);
+        }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        // The list's and this one: nobody else is on board, and nobody boards while the list is locked.
+        let mut flights = self.inner.flights();
+        let last = Arc::strong_count(&self.flight) == 2;
+        if last && flights.get(self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            flights.remove(self.key);
+        }
+    }
+}
+
+fn parsed<T: DeserializeOwned>(key: &CacheKey, bytes: &[u8]) -> Option<T> {
+    let parsed = serde_json::from_slice(bytes);
+    parsed.inspect_err(|error| tracing::warn!(%error, %key, "a cached value does not parse")).ok()
+}
+
+/// A part of a cache key: whatever is not a letter, digit, `.`, `_` or `-` of ASCII is written as `%XX`, so that two
+/// lists of parts never make one key.
+pub fn escaped<'a>(part: impl Display + 'a) -> impl Display + 'a {
+    struct Escaped<T>(T);
+    struct Escaper<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+    impl<T: Display> Display for Escaped<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(Escaper(f), "{}", self.0)
+        }
+    }
+
+    impl Write for Escaper<'_, '_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            text.bytes().try_for_each(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
+                    self.0.write_char(char::from(byte))
+                }
+                _ => write!(self.0, "%{byte:02X}"),
+            })
+        }
+    }
+
+    Escaped(part)
+}
+
+impl fmt::Debug for Cached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cached").field("flights", &self.0.flights().len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_parts_never_make_one_key() {
+        let key = |a: &str, b: &str| format!("k:{}:{}", escaped(a), escaped(b));
+        assert_eq!(key("2026-01", "a_b.c"), "k:2026-01:a_b.c");
+        assert_eq!(key("ä b", ""), "k:%C3%A4%20b:");
+        assert_ne!(key("1:2", "3"), key("1", "2:3"));
+        assert_ne!(key("%3A", ""), key(":", ""));
+        assert!(CacheKey::parse(&key("ä \n\u{0}", "€")).is_ok());
+    }
+}

@@ -1,0 +1,121 @@
+//! A child as a process: how it is started, told something, heard and waited for.
+//!
+//! Invariants
+//! - Only the handle of a child is signalled, and only before it was waited for: its number is nobody else's by then.
+//! - A child is in a process group of its own: Ctrl-C reaches the server alone, which lets its children finish.
+
+use std::ffi::OsString;
+use std::future::pending;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use portwright_domain::job::WorkerId;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use super::stage::Order;
+use crate::lifeline::Said;
+
+/// The longest line that is read at once; a longer one makes no sense, in pieces.
+const LONGEST_LINE: u64 = 64 * 1024;
+
+/// How children are started.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    /// What every child is told.
+    pub(super) arguments: Vec<OsString>,
+}
+
+/// A child that runs.
+pub(super) struct Process {
+    child: Child,
+    line: Option<BufReader<UnixStream>>,
+}
+
+impl Program {
+    /// Starts a child of this identity.
+    pub(super) fn start(&self, worker: &WorkerId) -> io::Result<Process> {
+        let (ours, theirs) = StdStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut command = Command::new(this_program()?);
+        command
+            .arg0("portwright")
+            .args(["worker", "--supervised", "--id", worker.as_str()])
+            .args(&self.arguments)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .process_group(0);
+        let child = command.spawn()?;
+        Ok(Process { child, line: Some(BufReader::new(UnixStream::from_std(ours)?)) })
+    }
+}
+
+/// The program that runs here, also after its file was replaced by a newer one, whose children would not understand us.
+fn this_program() -> io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    Ok(if path.exists() { path } else { PathBuf::from("/proc/self/exe") })
+}
+
+impl Process {
+    /// The number of the process.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Passes on orders and what the child says, until it ends.
+    pub(super) async fn watch(
+        mut self,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        hear: impl Fn(Said),
+    ) -> io::Result<ExitStatus> {
+        let mut text = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                status = self.child.wait() => return status,
+                Some(order) = orders.recv() => {
+                    if let Err(error) = self.obey(order) {
+                        tracing::warn!(%error, ?order, "a worker cannot be told");
+                    }
+                }
+                more = read_line(self.line.as_mut(), &mut text) => {
+                    if more {
+                        // What cannot be read is a newer version's, or half of an endless line.
+                        serde_json::from_slice(&text).map_or((), &hear);
+                    } else {
+                        self.line = None;
+                    }
+                    text.clear();
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) -> io::Result<()> {
+        match order {
+            Order::Terminate => {
+                // No number: it was waited for, so there is nobody to tell.
+                let pid = self.pid().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+                pid.map_or(Ok(()), |pid| Ok(kill_process(pid, Signal::TERM)?))
+            }
+            Order::Hurry => {
+                self.line = None;
+                Ok(())
+            }
+            Order::Kill => self.child.start_kill(),
+        }
+    }
+}
+
+/// Reads on to the end of the line; false where there is nothing more to come. What was read is kept in `text` if this
+/// is dropped.
+async fn read_line(line: Option<&mut BufReader<UnixStream>>, text: &mut Vec<u8>) -> bool {
+    let Some(line) = line else { return pending().await };
+    let room = LONGEST_LINE.saturating_sub(text.len() as u64);
+    matches!(line.take(room).read_until(b'\n', text).await, Ok(1..))
+}
