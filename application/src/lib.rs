@@ -20,7 +20,7 @@ mod sign_in_limit;
 
 pub use idempotency::Idempotency;
 pub use operators::Operators;
-pub use services::{Policy, Ports, Services};
+pub use services::{Policy, Ports, Services, task_registry};
 pub use sessions::{SessionError, Sessions, SignedIn};
 pub use transact::Committed;
 pub use users::{UserError, Users};

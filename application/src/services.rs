@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portwright_domain::ports::{
-    Clock, HealthProbe, IdGenerator, Observer, PasswordHasher, Quota, RateLimiter, Sealer, Store, TokenIssuer,
+    Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Quota, RateLimiter, Sealer, Store,
+    TokenIssuer,
 };
 use portwright_domain::session::SessionLimits;
 
+use crate::compute::{Compute, Defaults, TaskRegistry};
 use crate::health::HealthChecks;
 use crate::idempotency::Idempotency;
 use crate::operators::Operators;
@@ -20,6 +22,8 @@ use crate::users::Users;
 pub struct Ports {
     /// Users, sessions and what else must survive.
     pub store: Arc<dyn Store>,
+    /// Work for other processes.
+    pub queue: Arc<dyn JobQueue>,
     /// Passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Access tokens.
@@ -49,6 +53,8 @@ pub struct Policy {
     pub session: SessionLimits,
     /// How many failed sign-ins an account and an address may have in a window.
     pub login: Quota,
+    /// What counts for tasks that do not say otherwise.
+    pub jobs: Defaults,
 }
 
 /// The use cases, ready to be called.
@@ -64,14 +70,17 @@ pub struct Services {
     pub operators: Arc<Operators>,
     /// Health.
     pub health: Arc<HealthChecks>,
+    /// Calls of tasks.
+    pub compute: Compute,
 }
 
 impl Services {
     /// Wires the use cases to the ports.
     #[must_use]
     pub fn new(ports: Ports, policy: Policy) -> Self {
-        let Ports { store, hasher, tokens, sealer, limiter, clock, ids, observer, probes } = ports;
-        let transactions = Transactions::new(store.clone(), observer.clone());
+        let Ports { store, queue, hasher, tokens, sealer, limiter, clock, ids, observer, probes } = ports;
+        let compute = Compute::new(queue, clock.clone(), ids.clone(), observer.clone(), policy.jobs);
+        let transactions = Transactions::new(store.clone(), observer.clone()).ringing(compute.bell().clone());
         let users = Arc::new(Users::new(
             store.clone(),
             transactions.clone(),
@@ -96,6 +105,13 @@ impl Services {
             idempotency: Arc::new(idempotency),
             operators: Arc::new(operators),
             health: Arc::new(HealthChecks::new(probes)),
+            compute,
         }
     }
+}
+
+/// Every task of the product. A service with tasks is added here, once.
+#[must_use]
+pub fn task_registry(_services: &Services) -> TaskRegistry {
+    TaskRegistry::default()
 }

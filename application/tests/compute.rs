@@ -2,7 +2,10 @@
 
 mod calls;
 mod leases;
+mod relay;
 mod retries;
+mod schedule;
 mod stage;
 mod stopping;
+mod wire;
 mod works;

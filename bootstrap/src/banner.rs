@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use portwright_domain::user::Email;
 
-use crate::config::{AppEnv, LogFormat};
+use crate::config::{AppEnv, LogFormat, WorkerCount};
 use crate::{output, telemetry};
 
 /// What somebody who starts a server wants to know.
@@ -25,6 +25,8 @@ pub struct Started<'a> {
     pub address: SocketAddr,
     /// The database in a few words, such as `sqlite ./data/portwright.db (created, 4 migrations applied)`.
     pub database: &'a str,
+    /// The workers that it starts, if it starts any.
+    pub workers: Option<WorkerCount>,
     /// The administrator that this start made, if it made one.
     pub first_admin: Option<FirstAdminMade<'a>>,
 }
@@ -65,6 +67,7 @@ fn log(started: &Started<'_>) {
         health = format!("{url}/health"),
         url,
         database = started.database,
+        workers = workers(started.workers),
         first_run_file = started.first_admin.map(|made| made.file.display().to_string()),
         "started"
     );
@@ -85,6 +88,7 @@ fn page(started: &Started<'_>) -> String {
     line(&format!("  {:<10} {url}/health", "Health"));
     line("");
     line(&format!("  {:<10} {}", "database", started.database));
+    line(&format!("  {:<10} {:<32} {:<8} {}", "queue", "embedded (durable)", "workers", workers(started.workers)));
     line("");
     if let Some(FirstAdminMade { email, password, file }) = started.first_admin {
         line("  First run: created admin");
@@ -96,6 +100,14 @@ fn page(started: &Started<'_>) -> String {
     line(&format!("  Next:  {:<43} Ctrl-C drains and stops", format!("sign in at {url}/docs")));
     line("");
     page
+}
+
+fn workers(count: Option<WorkerCount>) -> String {
+    match count {
+        Some(WorkerCount { min: 1, max }) => format!("1 process (min 1, max {max})"),
+        Some(WorkerCount { min, max }) => format!("{min} processes (min {min}, max {max})"),
+        None => "none are started here".to_owned(),
+    }
 }
 
 /// Where a browser on this machine finds the server.
@@ -122,6 +134,7 @@ mod tests {
             took: Duration::from_millis(212),
             address: address.parse().expect("an address"),
             database: "sqlite ./data/portwright.db (created, 4 migrations applied)",
+            workers: Some(WorkerCount { min: 1, max: 4 }),
             first_admin,
         }
     }
@@ -138,6 +151,7 @@ mod tests {
   Health     http://127.0.0.1:3000/health
 
   database   sqlite ./data/portwright.db (created, 4 migrations applied)
+  queue      embedded (durable)               workers  1 process (min 1, max 4)
 
   First run: created admin
     email     admin@localhost

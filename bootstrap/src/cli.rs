@@ -3,7 +3,9 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use portwright_domain::access::Role;
+use portwright_domain::job::{JobId, JobState, QueueName, TaskName, WorkerId};
 use portwright_domain::user::Email;
+use uuid::Uuid;
 
 use crate::config::Override;
 
@@ -35,6 +37,11 @@ pub struct Cli {
 pub enum Command {
     /// Serve the API until told to stop (this is also what happens without a command)
     Serve(ServeOptions),
+    /// Run jobs of the server on this host until told to stop; servers start workers by themselves
+    Worker(WorkerCommand),
+    /// See and change jobs of the server on this host
+    #[command(subcommand)]
+    Jobs(Jobs),
     /// Bring the database to this version, or see how far it is
     #[command(subcommand)]
     Migrate(Migrate),
@@ -74,6 +81,100 @@ pub struct ServeOptions {
     /// Leave the database as it is, and refuse to start if it is not of this version
     #[arg(long)]
     pub no_migrate: bool,
+    /// The role, which wins over `COMPUTE_APP_ROLE`.
+    #[arg(long, help = "api, worker or all [env: COMPUTE_APP_ROLE]")]
+    pub role: Option<String>,
+    /// Start no workers, which wins over `COMPUTE_AUTO_SPAWN`.
+    #[arg(long, help = "Start no workers, as COMPUTE_AUTO_SPAWN=false")]
+    pub no_workers: bool,
+}
+
+/// How to work.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WorkerCommand {
+    /// Only jobs of these queues, separated by commas
+    #[arg(long, value_delimiter = ',', value_parser = queue, value_name = "QUEUE")]
+    pub queues: Vec<QueueName>,
+    /// How many jobs at a time, which wins over `COMPUTE_CONCURRENCY`.
+    #[arg(long, help = "How many jobs at a time [env: COMPUTE_CONCURRENCY]")]
+    pub concurrency: Option<u32>,
+    /// The standard input is a lifeline, and the memory limit holds: a server starts it like this.
+    #[arg(long, hide = true)]
+    pub supervised: bool,
+    /// Who it is, if not somebody new.
+    #[arg(long, hide = true, value_parser = worker_id)]
+    pub id: Option<WorkerId>,
+}
+
+/// What to do about jobs.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Jobs {
+    /// List jobs, the newest first
+    Ls {
+        /// Only those that stand like this: scheduled, ready, running, succeeded, failed, dead or cancelled
+        #[arg(long, value_parser = job_state)]
+        state: Option<JobState>,
+        /// Only those of this task
+        #[arg(long, value_parser = task)]
+        task: Option<TaskName>,
+        /// Only those of this queue
+        #[arg(long, value_parser = queue)]
+        queue: Option<QueueName>,
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything about one job
+    Show {
+        /// Which
+        #[arg(value_parser = job_id)]
+        id: JobId,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a job again that failed, is dead or was cancelled
+    Retry {
+        /// Which
+        #[arg(value_parser = job_id)]
+        id: JobId,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop a job that waits or runs
+    Cancel {
+        /// Which
+        #[arg(value_parser = job_id)]
+        id: JobId,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start no more jobs of a queue; it still takes them
+    Pause {
+        /// Which
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start jobs of a queue again
+    Resume {
+        /// Which
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to do about migrations.
@@ -201,6 +302,27 @@ fn email(text: &str) -> Result<Email, String> {
     Email::parse(text).map_err(|invalid| invalid.to_string())
 }
 
+fn queue(text: &str) -> Result<QueueName, String> {
+    QueueName::parse(text).map_err(|invalid| invalid.to_string())
+}
+
+fn task(text: &str) -> Result<TaskName, String> {
+    TaskName::parse(text).map_err(|invalid| invalid.to_string())
+}
+
+fn worker_id(text: &str) -> Result<WorkerId, String> {
+    WorkerId::parse(text).map_err(|invalid| invalid.to_string())
+}
+
+fn job_id(text: &str) -> Result<JobId, String> {
+    Uuid::parse_str(text).map(JobId).map_err(|error| error.to_string())
+}
+
+fn job_state(text: &str) -> Result<JobState, String> {
+    let found = JobState::ALL.into_iter().find(|state| state.as_str() == text);
+    found.ok_or_else(|| format!("one of {}", JobState::ALL.map(JobState::as_str).join(", ")))
+}
+
 impl Cli {
     /// The command, and the settings that the command line decides.
     #[must_use]
@@ -214,6 +336,13 @@ impl Cli {
         if let Command::Serve(options) = &command {
             decide("PORT", "--port", options.port.map(|port| port.to_string()));
             decide("HOST", "--host", options.host.clone());
+            decide("COMPUTE_APP_ROLE", "--role", options.role.clone());
+            let spawn = options.no_workers.then(|| "false".to_owned());
+            decide("COMPUTE_AUTO_SPAWN", "--no-workers", spawn);
+        }
+        if let Command::Worker(options) = &command {
+            let concurrency = options.concurrency.map(|jobs| jobs.to_string());
+            decide("COMPUTE_CONCURRENCY", "--concurrency", concurrency);
         }
         (command, overrides)
     }
@@ -259,12 +388,27 @@ mod tests {
     }
 
     #[test]
+    fn roles_and_workers_are_settings_that_the_command_line_may_decide() {
+        let (_, overrides) = split(&["--role", "api", "--no-workers"]);
+        assert_eq!(overrides, [("--role", "api".to_owned()), ("--no-workers", "false".to_owned())]);
+        let (command, overrides) = split(&["worker", "--queues", "cpu,mail", "--concurrency", "4"]);
+        assert_eq!(overrides, [("--concurrency", "4".to_owned())]);
+        let Command::Worker(WorkerCommand { queues, supervised: false, id: None, .. }) = command else {
+            panic!("{command:?}")
+        };
+        assert_eq!(queues.iter().map(QueueName::as_str).collect::<Vec<_>>(), ["cpu", "mail"]);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for arguments in [
             &["--port", "http"][..],
             &["--port", "65536"],
             &["users", "create-admin", "--email", "nobody"],
             &["users", "set-role", "--email", "a@b.example", "--role", "emperor"],
+            &["worker", "--queues", "CPU"],
+            &["jobs", "ls", "--state", "lost"],
+            &["jobs", "show", "one"],
             &["users", "set-password"],
             &["health", "wealthy"],
             &["conjure"],

@@ -1,26 +1,30 @@
 //! What each command does.
 
 mod config;
+mod confirm;
 mod health;
+mod jobs;
 mod migrate;
 mod openapi;
 mod serve;
 mod users;
+mod worker;
 
 use std::ffi::OsString;
 use std::future::Future;
 
 use clap::Parser;
 
-use crate::cli::{self, Cli, Command};
-use crate::config::{Config, Override, Sources};
+use crate::cli::{self, Cli, Command, WorkerCommand};
+use crate::config::{AppRole, Config, Override, Sources};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::output;
 use crate::telemetry::{self, Usual};
+use crate::wiring::Program;
 
-/// Runs one command line, says what went wrong, and answers the status to end with.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+/// Runs one command line of this program, says what went wrong, and answers the status to end with.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, program: Program) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -29,13 +33,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
-    run(cli).unwrap_or_else(|failure| {
+    run(cli, program).unwrap_or_else(|failure| {
         output::complain(&failure.to_string());
         failure.exit()
     })
 }
 
-fn run(cli: Cli) -> Result<Exit, Failure> {
+fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
     let (command, overrides) = cli.split();
     match command {
         Command::Completions { shell } => output::print(&cli::completions(shell))?,
@@ -46,7 +50,18 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Serve(options) => {
             let config = prepare(overrides, Usual::Server)?;
-            return block_on(serve::run(&config, &options));
+            if config.compute.role == AppRole::Worker {
+                return worker::run(&config, WorkerCommand::default(), program);
+            }
+            return block_on(serve::run(&config, &options, program));
+        }
+        Command::Worker(command) => {
+            let config = prepare(overrides, Usual::Server)?;
+            return worker::run(&config, command, program);
+        }
+        Command::Jobs(command) => {
+            let config = prepare(overrides, Usual::Command)?;
+            return block_on(jobs::run(&config, command));
         }
         Command::Migrate(command) => {
             let config = prepare(overrides, Usual::Command)?;

@@ -41,7 +41,7 @@ pub enum Said {
 }
 
 /// The worker's end of the line. Clones are the same end.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Lifeline(Arc<UnixStream>);
 
 impl Lifeline {

@@ -5,12 +5,16 @@
 //! connects in between waits for the answer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portwright_application::Services;
+use portwright_application::compute::TaskRegistry;
+use portwright_domain::ports::{JobQueue, JobSource};
 use portwright_http::Server;
 use tokio_util::sync::CancellationToken;
 
+use crate::compute::Engine;
 use crate::config::Config;
 use crate::data_dir::{DataDir, ServerLock};
 use crate::exit::Exit;
@@ -18,7 +22,7 @@ use crate::failure::{Failure, Problem};
 use crate::first_run::{NewAdmin, ensure_admin};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::port;
-use crate::wiring::{Ambient, wire};
+use crate::wiring::{Backstage, Program, reach, wire};
 
 /// How long opening a file or a port may take.
 const QUICK: Duration = Duration::from_secs(15);
@@ -33,9 +37,22 @@ pub struct Running {
     pub new_admin: Option<NewAdmin>,
     /// The use cases behind it.
     pub services: Services,
+    /// Its jobs.
+    pub jobs: Jobs,
     life: Lifecycle,
     /// Given up last: the directory is free when nobody writes into it any more.
     _lock: ServerLock,
+}
+
+/// What a worker in the process of its server needs.
+#[derive(Clone)]
+pub struct Jobs {
+    /// Where jobs come from.
+    pub source: Arc<dyn JobSource>,
+    /// Where they are asked for.
+    pub queue: Arc<dyn JobQueue>,
+    /// What runs them.
+    pub tasks: Arc<TaskRegistry>,
 }
 
 impl Running {
@@ -57,19 +74,19 @@ impl Running {
 /// The step that failed, with its cause and the fix; what was opened before is closed again.
 pub async fn start(
     config: &Config,
-    ambient: Ambient,
+    program: Program,
     migrate: bool,
     life: Lifecycle,
 ) -> Result<Running, Failure> {
     let lock =
         life.step("take the data directory", QUICK, async { DataDir::create(&config.data_dir)?.lock() });
     let mut lock = lock.await?;
-    match begin(config, ambient, migrate, &life).await {
-        Ok((address, new_admin, services)) => {
+    match begin(config, program, migrate, &life).await {
+        Ok(Begun { address, new_admin, services, jobs }) => {
             if let Err(error) = lock.announce(address) {
                 tracing::warn!(%error, "the lock file does not say where this server listens");
             }
-            Ok(Running { address, new_admin, services, life, _lock: lock })
+            Ok(Running { address, new_admin, services, jobs, life, _lock: lock })
         }
         Err(failure) => {
             life.stop(failure.exit());
@@ -79,13 +96,20 @@ pub async fn start(
     }
 }
 
-async fn begin(
-    config: &Config,
-    ambient: Ambient,
-    migrate: bool,
-    life: &Lifecycle,
-) -> Result<(SocketAddr, Option<NewAdmin>, Services), Failure> {
-    let app = life.step("open the database", MIGRATION, wire(config, ambient, migrate, life.soft())).await?;
+struct Begun {
+    address: SocketAddr,
+    new_admin: Option<NewAdmin>,
+    services: Services,
+    jobs: Jobs,
+}
+
+async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycle) -> Result<Begun, Failure> {
+    let engine = life.step("open the queue", MIGRATION, Engine::open(config, &program.ambient)).await?;
+    engine.close_at_the_end(life);
+
+    let backstage = Backstage { queue: engine.queue(), probes: engine.probes() };
+    let app = wire(config, program, backstage, migrate);
+    let app = life.step("open the database", MIGRATION, app).await?;
     let store = app.store;
     life.on_stop(Phase::CloseStores, "close the database", async move { store.close().await });
 
@@ -98,7 +122,8 @@ async fn begin(
     let new_admin = life.step("make the first administrator", QUICK, admin).await?;
 
     let stop = CancellationToken::new();
-    let server = Server::new(listener, app.api).run(stop.clone(), config.shutdown.timeout);
+    let api = reach(config, &app.services, app.ports, life.soft());
+    let server = Server::new(listener, api).run(stop.clone(), config.shutdown.timeout);
     #[expect(clippy::disallowed_methods, reason = "the phase that finishes requests waits for it")]
     let server = tokio::spawn(server);
     life.on_stop(Phase::StopAccepting, "stop accepting", async move { stop.cancel() });
@@ -107,6 +132,8 @@ async fn begin(
             tracing::error!(%error, "the server ended in a panic");
         }
     });
+    let jobs = Jobs { source: engine.source(), queue: engine.queue(), tasks: app.tasks };
+    engine.start(life, app.relay);
     life.mark_ready();
-    Ok((address, new_admin, app.services))
+    Ok(Begun { address, new_admin, services: app.services, jobs })
 }

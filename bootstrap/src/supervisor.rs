@@ -51,6 +51,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// How long it may take to answer, or to take back the jobs of a dead worker.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What is left of the time to stop for workers that have to be hurried: they take two seconds, and may be killed then.
+/// If there is little time, it is a third of that.
 const HURRY: Duration = Duration::from_secs(4);
 
 /// What the operator decided.
@@ -85,6 +86,8 @@ pub struct Supervisor {
 enum News {
     Said(usize, Said),
     Ended(usize, io::Result<ExitStatus>),
+    /// Its jobs were given back, as far as they could be.
+    Buried(usize),
 }
 
 impl Supervisor {
@@ -142,8 +145,8 @@ impl Supervisor {
                     stopping = true;
                     let now = Instant::now();
                     // Nobody is left who could say; so there is no time.
-                    let by = by.unwrap_or(now);
-                    self.fleet.stop(by.checked_sub(HURRY).map_or(now, |by| by.max(now)), now)
+                    let left = by.map_or(Duration::ZERO, |by| by.saturating_duration_since(now));
+                    self.fleet.stop(now + left - HURRY.min(left / 3), now)
                 }
             };
             self.carry_out(actions);
@@ -204,7 +207,8 @@ impl Supervisor {
             Err(error) => {
                 tracing::error!(%error, "a worker cannot be started");
                 self.fleet.started(place, worker, None, now);
-                self.after_end(place, End::NotStarted);
+                self.fleet.ended(place, End::NotStarted, now);
+                self.follow(place);
             }
         }
     }
@@ -213,7 +217,7 @@ impl Supervisor {
         match news {
             News::Said(place, said) => {
                 if let (Said::Ready { .. }, Some(child)) = (&said, self.fleet.child(place)) {
-                    tracing::info!(worker = %child.worker, pid = child.pid, "a worker is ready");
+                    tracing::debug!(worker = %child.worker, pid = child.pid, "a worker is ready");
                 }
                 self.fleet.said(place, said, Instant::now());
             }
@@ -222,28 +226,32 @@ impl Supervisor {
                 let child = self.fleet.child(place);
                 let was_ready = child.is_some_and(|child| !matches!(child.stage, Stage::Starting { .. }));
                 let end = status.map_or(End::NotStarted, |status| End::of(status, was_ready));
-                self.after_end(place, end);
+                self.fleet.ended(place, end, Instant::now());
+            }
+            News::Buried(place) => {
+                self.follow(place);
                 while self.children.try_join_next().is_some() {}
             }
         }
     }
 
-    fn after_end(&mut self, place: usize, end: End) {
-        let child = self.fleet.child(place).map(|child| (child.worker.clone(), child.pid));
-        let (worker, pid) = child.unzip();
-        let (worker, pid) = (worker.map(|worker| worker.to_string()), pid.flatten());
-        let (cause, now) = (end.to_string(), Instant::now());
-        match self.fleet.ended(place, end, now) {
-            Sequel::Free => tracing::info!(worker, pid, cause, "a worker ended"),
+    /// Decides what follows a child that is gone.
+    fn follow(&mut self, place: usize) {
+        let Some(child) = self.fleet.child(place) else { return };
+        let (worker, pid) = (child.worker.clone(), child.pid);
+        let cause = child.end.map(|(end, _)| end.to_string()).unwrap_or_default();
+        let now = Instant::now();
+        match self.fleet.buried(place, now) {
+            Sequel::Free => tracing::info!(%worker, pid, cause, "a worker ended"),
             Sequel::Never => {
-                tracing::error!(worker, pid, cause, "a worker refuses to run, and is not started again");
+                tracing::error!(%worker, pid, cause, "a worker refuses to run, and is not started again");
             }
             Sequel::Again(wait) => {
                 let restart_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 if self.fleet.is_crash_loop(place, now) {
-                    tracing::error!(worker, pid, cause, restart_in_ms, "workers end as soon as they start");
+                    tracing::error!(%worker, pid, cause, restart_in_ms, "workers end as soon as they start");
                 } else {
-                    tracing::warn!(worker, pid, cause, restart_in_ms, "a worker ended, and another follows");
+                    tracing::warn!(%worker, pid, cause, restart_in_ms, "a worker ended, and another follows");
                 }
             }
         }
@@ -262,6 +270,7 @@ async fn look_after(
     // Nobody hears it if the supervisor is gone, and then nobody has to.
     let tell = |it| drop(news.send(it));
     let status = process.watch(orders, |said| tell(News::Said(place, said))).await;
+    tell(News::Ended(place, status));
     match timeout(PATIENCE, source.bury(&worker)).await {
         Ok(Ok(0)) => {}
         Ok(Ok(jobs)) => tracing::info!(%worker, jobs, "the jobs of a dead worker were given back"),
@@ -269,7 +278,7 @@ async fn look_after(
         Ok(Err(error)) => tracing::warn!(%error, %worker, "the jobs of a dead worker stay leased"),
         Err(_) => tracing::warn!(%worker, "the jobs of a dead worker stay leased: the queue does not answer"),
     }
-    tell(News::Ended(place, status));
+    tell(News::Buried(place));
 }
 
 type Measuring = Pin<Box<dyn Future<Output = Option<u64>> + Send>>;

@@ -5,13 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portwright_application::{Policy, Ports, Services};
+use portwright_application::compute::{Defaults, Relay, TaskRegistry};
+use portwright_application::transact::Transactions;
+use portwright_application::{Policy, Ports, Services, task_registry};
 use portwright_domain::ports::{
-    Clock, HealthProbe, IdGenerator, Observer, PasswordHasher, Store, Unobserved,
+    Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Store, Unobserved,
 };
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, api};
 use portwright_memory::{MemoryRateLimiter, SystemClock, UuidV7};
 use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
+use portwright_socket::QueueClient;
 use portwright_sqlite::migrate::status;
 use portwright_sqlite::{SqliteConfig, SqliteHealth, SqliteStore};
 use tokio_util::sync::CancellationToken;
@@ -50,12 +53,52 @@ impl Ambient {
     }
 }
 
-/// The application, ready to be served.
+/// A program: the product, or the product with tasks of its own.
+#[derive(Clone)]
+pub struct Program {
+    /// Time and identity.
+    pub ambient: Ambient,
+    /// Every task that its workers run.
+    pub tasks: Tasks,
+}
+
+/// The tasks of these services.
+pub type Tasks = fn(&Services) -> TaskRegistry;
+
+impl Program {
+    /// The product, in the world as it is.
+    #[must_use]
+    pub fn product() -> Self {
+        Self { ambient: Ambient::system(), tasks: task_registry }
+    }
+}
+
+/// The queue as this process reaches it, and how everything around it is.
+pub struct Backstage {
+    /// Where calls go.
+    pub queue: Arc<dyn JobQueue>,
+    /// The health of it.
+    pub probes: Vec<Arc<dyn HealthProbe>>,
+}
+
+impl Backstage {
+    /// The queue of the server on this data directory, which is asked when there is something to ask.
+    #[must_use]
+    pub fn of_server(config: &Config) -> Self {
+        Self { queue: Arc::new(QueueClient::of(&config.data_dir)), probes: Vec::new() }
+    }
+}
+
+/// The application, ready to be used.
 pub struct App {
     /// The use cases.
     pub services: Services,
-    /// The same, over HTTP.
-    pub api: Arc<Protected>,
+    /// Their tasks.
+    pub tasks: Arc<TaskRegistry>,
+    /// Brings jobs that were written in transactions to the queue.
+    pub relay: Relay,
+    /// What reaching them over HTTP takes besides; see [`reach`].
+    pub ports: ApiPorts,
     /// What must be closed when everything else has ended.
     pub store: OpenStore,
 }
@@ -118,23 +161,24 @@ impl OpenStore {
     }
 }
 
-/// Builds the application. `draining` is cancelled as soon as it is about to stop.
+/// Builds the application.
 ///
 /// # Errors
 /// What cannot be opened, with its cause and the fix.
 pub async fn wire(
     config: &Config,
-    ambient: Ambient,
+    program: Program,
+    backstage: Backstage,
     migrate: bool,
-    draining: CancellationToken,
 ) -> Result<App, Failure> {
     // What surrounds us
-    let Ambient { clock, ids } = ambient;
+    let Program { ambient: Ambient { clock, ids }, tasks } = program;
     let observer: Arc<dyn Observer> = Arc::new(Unobserved);
 
     // The outside world
     let open_store = OpenStore::open(&config.database, migrate).await?;
     let (store, store_health) = open_store.ports();
+    let Backstage { queue, probes } = backstage;
     let key = signing_key(config)?;
     let tokens = Arc::new(JwtIssuer::new(&key, ISSUER, ISSUER));
     let sealer = Arc::new(AeadSealer::new(&key));
@@ -142,8 +186,10 @@ pub async fn wire(
     let limiter = Arc::new(MemoryRateLimiter::new(LIMITER_KEYS, clock.clone()));
 
     // What we do with it
+    let relayed = Transactions::new(store.clone(), observer.clone());
     let ports = Ports {
         store,
+        queue: queue.clone(),
         hasher,
         tokens: tokens.clone(),
         sealer: sealer.clone(),
@@ -151,26 +197,43 @@ pub async fn wire(
         clock: clock.clone(),
         ids: ids.clone(),
         observer,
-        probes: vec![store_health],
+        probes: [store_health].into_iter().chain(probes).collect(),
     };
     let policy = Policy {
         registration_open: config.registration == Registration::Open,
         access_ttl: config.jwt.access_ttl,
         session: config.session,
         login: config.login,
+        jobs: Defaults {
+            attempts: config.jobs.attempts,
+            backoff: config.jobs.backoff,
+            ..Defaults::default()
+        },
     };
     let services = Services::new(ports, policy);
+    let tasks = Arc::new(tasks(&services));
+    services.compute.seal(tasks.keys());
+    let relay = Relay::new(relayed, queue, services.compute.bell().clone());
 
-    // How it is reached
     let ports = ApiPorts { tokens, sealer, limiter, clock, ids };
+    Ok(App { services, tasks, relay, ports, store: open_store })
+}
+
+/// The services over HTTP. `draining` is cancelled as soon as the process is about to stop.
+#[must_use]
+pub fn reach(
+    config: &Config,
+    services: &Services,
+    ports: ApiPorts,
+    draining: CancellationToken,
+) -> Arc<Protected> {
     let policy = ApiPolicy {
         quota: config.rate_limit,
         proxies: config.trusted_proxies.clone(),
         health: health_details(config),
         limits: ServerLimits::default(),
     };
-    let api = Arc::new(api(&services, ports, policy, draining));
-    Ok(App { services, api, store: open_store })
+    Arc::new(api(services, ports, policy, draining))
 }
 
 fn signing_key(config: &Config) -> Result<SigningKey, Failure> {

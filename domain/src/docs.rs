@@ -18,5 +18,8 @@ pub mod d0005_idempotency_keys {}
 #[doc = include_str!("../docs/0006-rate-windows.md")]
 pub mod d0006_rate_windows {}
 
+#[doc = include_str!("../docs/0007-embedded-queue.md")]
+pub mod d0007_embedded_queue {}
+
 #[doc = include_str!("../docs/0008-local-files.md")]
 pub mod d0008_local_files {}

@@ -8,6 +8,9 @@
 //!     └──────────────────────────────────────────┘
 //! ```
 //!
+//! What waits may be cancelled, what no worker serves is dead in the end, and whatever ended without success may be
+//! retried by hand. [`Life`] is these rules.
+//!
 //! Execution is at least once; *accepted completion* is exactly once. Every lease of a job has a higher
 //! [`Run`] number, the fencing token: whoever settles with an old one is told that the lease is lost, and nothing
 //! changes.
@@ -241,7 +244,7 @@ impl JobState {
         matches!(
             (self, next),
             (Scheduled, Ready | Cancelled)
-                | (Ready, Running | Cancelled)
+                | (Ready, Running | Cancelled | Dead)
                 | (Running, Ready | Scheduled | Succeeded | Failed | Dead | Cancelled)
                 | (Failed | Dead | Cancelled, Ready)
         )

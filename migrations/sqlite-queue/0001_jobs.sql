@@ -24,8 +24,8 @@ CREATE TABLE jobs (
 
     -- What changes.
     state            INTEGER NOT NULL CHECK (state BETWEEN 0 AND 6),
-    line             INTEGER NOT NULL, -- where it stands when it is ready: the lower the sooner
-    since            INTEGER NOT NULL, -- when it could run first: its place in that line
+    rank             INTEGER NOT NULL, -- of a ready job, from its priority: the lower the sooner
+    since            INTEGER NOT NULL, -- when it could run first: its place in that rank
     due              INTEGER,          -- when a scheduled job is ready
     worker           TEXT,             -- who runs it
     attempts         INTEGER NOT NULL,
@@ -61,7 +61,7 @@ CREATE TABLE jobs (
 ) STRICT;
 
 -- One index per question that is asked all the time; a job is only in the one of its state.
-CREATE INDEX jobs_ready ON jobs (lane, line, since) WHERE state = 1;
+CREATE INDEX jobs_ready ON jobs (lane, rank, since) WHERE state = 1;
 CREATE INDEX jobs_due ON jobs (due, lane) WHERE state = 0;
 CREATE INDEX jobs_held ON jobs (worker, suspect) WHERE state = 2;
 CREATE INDEX jobs_ended ON jobs (state, finished_at, lane) WHERE state > 2;

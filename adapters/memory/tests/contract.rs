@@ -10,6 +10,7 @@ use portwright_memory::{
     PlainHasher, SystemClock, UuidV7,
 };
 use portwright_testkit::contract::job_queue::Queue;
+use portwright_testkit::contract::job_queue::limits::LIMITS;
 use portwright_testkit::contract::security::{Hashers, Issuers, Sealers};
 use portwright_testkit::{Fixture, ManualClock};
 
@@ -48,6 +49,12 @@ async fn fresh_queue() -> Fixture<dyn Queue> {
     Fixture::<dyn Queue>::new(Arc::new(MemoryJobQueue::new(clock.clone()))).with_clock(clock)
 }
 portwright_testkit::job_queue_contract!(fresh_queue);
+
+async fn small_queue() -> Fixture<dyn Queue> {
+    let clock = Arc::new(ManualClock::default());
+    Fixture::<dyn Queue>::new(Arc::new(MemoryJobQueue::with_limits(LIMITS, clock.clone()))).with_clock(clock)
+}
+portwright_testkit::job_queue_limits_contract!(small_queue);
 
 async fn fresh_store() -> Fixture<dyn Store> {
     Fixture::new(Arc::new(MemoryStore::new()))

@@ -6,11 +6,13 @@
 //!   [`Life`](portwright_domain::job::Life).
 //! - `record`, `columns` and `memo` are jobs as rows, and what need not be read again each time.
 //! - `ready` is the order in which jobs start.
+//! - `hand_back` is for jobs that were leased to nobody.
 //! - `disk` says when a commit can no longer be lost, `log` keeps the write-ahead log small.
 //! - `reads` are questions that change nothing, `waiters` those who wait for an outcome.
 
 mod columns;
 mod disk;
+mod hand_back;
 mod leases;
 mod log;
 mod memo;
@@ -37,10 +39,11 @@ use portwright_domain::ports::job_queue::{
 use portwright_domain::ports::{Clock, JobQueue, JobSource};
 use portwright_domain::{ErrorKind, PortError};
 use sqlx::Connection as _;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout};
 
 use self::disk::Disk;
+use self::hand_back::{Unread, leases};
 use self::log::Log;
 use self::memo::Memo;
 use self::reads::Readers;
@@ -102,7 +105,7 @@ impl SqliteJobQueue {
             inbox: messages,
             waiters: waiters.clone(),
             disk: disk.clone(),
-            log: Log::of(&config.path),
+            log: Log::of(&config.path).map_err(unusable)?,
             parked: Vec::new(),
             next_due: Some(clock.now()),
         };
@@ -135,24 +138,23 @@ impl SqliteJobQueue {
         operation: &'static str,
         run: impl FnMut(&mut Tick<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<(T, u64), PortError> {
-        self.ask_for_leases(operation, run, |_| Vec::new()).await
+        let (reply, answered) = oneshot::channel();
+        let _place = self.tell(operation, Question::ask(operation, run, reply, |_| Vec::new())).await?;
+        let answer = timeout(self.wait, answered).await.map_err(|_elapsed| too_slow(operation))?;
+        answer.map_err(|_| closed(operation))?
     }
 
-    async fn ask_for_leases<T: Send + 'static>(
+    /// Sends this to the writer; keep the place until it has answered.
+    async fn tell(
         &self,
         operation: &'static str,
-        run: impl FnMut(&mut Tick<'_>) -> rusqlite::Result<T> + Send + 'static,
-        unheard: fn(T) -> Vec<Lease>,
-    ) -> Result<(T, u64), PortError> {
-        let asked = async {
-            let _place = self.places.acquire().await.map_err(|_| closed(operation))?;
-            let (message, answered) = Question::new(operation, run, unheard);
-            self.inbox.send(message).map_err(|_| closed(operation))?;
-            answered.await.map_err(|_| closed(operation))?
-        };
-        timeout(self.wait, asked).await.unwrap_or_else(|_elapsed| {
-            Err(PortError::new(ErrorKind::Unavailable, operation, "the writer did not answer in time"))
-        })
+        message: Message,
+    ) -> Result<SemaphorePermit<'_>, PortError> {
+        let place =
+            timeout(self.wait, self.places.acquire()).await.map_err(|_elapsed| too_slow(operation))?;
+        let place = place.map_err(|_| closed(operation))?;
+        self.inbox.send(message).map_err(|_| closed(operation))?;
+        Ok(place)
     }
 
     /// The same, answered when it is on the disk.
@@ -165,6 +167,10 @@ impl SqliteJobQueue {
         self.disk.reached(commit, self.wait).await?;
         Ok(answer)
     }
+}
+
+fn too_slow(operation: &'static str) -> PortError {
+    PortError::new(ErrorKind::Unavailable, operation, "the queue did not answer in time")
 }
 
 fn closed(operation: &'static str) -> PortError {
@@ -247,20 +253,24 @@ impl JobQueue for SqliteJobQueue {
 impl JobSource for SqliteJobQueue {
     async fn exchange(&self, settle: &[Settlement], want: &LeaseRequest) -> Result<Exchange, PortError> {
         const OPERATION: &str = "jobs.exchange";
-        if settle.is_empty() && want.max > 0 && !want.wait.is_zero() {
-            let (reply, handed) = oneshot::channel();
+        let (reply, answered) = oneshot::channel();
+        let mut unread = Unread { answered, inbox: self.inbox.clone() };
+        let waits = settle.is_empty() && want.max > 0 && !want.wait.is_zero();
+        let answer = if waits {
             let parked = Parked { want: want.clone(), reply, tried: false };
             self.inbox.send(Message::Park(parked)).map_err(|_| closed(OPERATION))?;
-            return match timeout(want.wait, handed).await {
-                Ok(Ok(exchange)) => Ok(exchange),
-                Ok(Err(_)) => Err(closed(OPERATION)),
-                Err(_elapsed) => Ok(Exchange::default()),
-            };
-        }
-        let (settle, want) = (settle.to_vec(), want.clone());
-        let unheard = |exchange: Exchange| exchange.leased.into_iter().map(|leased| leased.lease).collect();
-        let exchange = self.ask_for_leases(OPERATION, move |tick| tick.exchange(&settle, &want), unheard);
-        exchange.await.map(|(exchange, _)| exchange)
+            match timeout(want.wait, &mut unread.answered).await {
+                Ok(answer) => answer,
+                Err(_elapsed) => return Ok(Exchange::default()),
+            }
+        } else {
+            let (settle, want) = (settle.to_vec(), want.clone());
+            let question = Question::ask(OPERATION, move |tick| tick.exchange(&settle, &want), reply, leases);
+            let _place = self.tell(OPERATION, question).await?;
+            let answer = timeout(self.wait, &mut unread.answered).await;
+            answer.map_err(|_elapsed| too_slow(OPERATION))?
+        };
+        answer.map_err(|_| closed(OPERATION))?.map(|(exchange, _)| exchange)
     }
 
     async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<Renewal, PortError> {
@@ -284,7 +294,9 @@ impl JobSource for SqliteJobQueue {
     }
 
     async fn reclaim(&self) -> Result<u64, PortError> {
-        self.ask("jobs.reclaim", |tick| tick.reclaim()).await.map(|(reclaimed, _)| reclaimed)
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is for one lifetime only")]
+        let asked = self.ask("jobs.reclaim", |tick| tick.reclaim());
+        asked.await.map(|(reclaimed, _)| reclaimed)
     }
 }
 
@@ -293,3 +305,6 @@ impl fmt::Debug for SqliteJobQueue {
         f.debug_struct("SqliteJobQueue").field("path", &self.path).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,8 +37,11 @@ pub const MIGRATIONS: [Migration; 3] = [
 ];
 
 /// Every migration of the queue, in order.
-pub(crate) const QUEUE: [Migration; 1] =
-    [Migration { number: 1, name: "jobs", sql: include_str!("../../../migrations/sqlite-queue/0001_jobs.sql") }];
+pub(crate) const QUEUE: [Migration; 1] = [Migration {
+    number: 1,
+    name: "jobs",
+    sql: include_str!("../../../migrations/sqlite-queue/0001_jobs.sql"),
+}];
 
 /// How a file stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ const PREFIX: &str = ".health/";
 const DEADLINE: Duration = Duration::from_secs(2);
 
 /// An object of a probe that is older than the one just put by this much was left behind.
-const LEFT_BEHIND: Duration = Duration::from_secs(60);
+const LEFT_BEHIND: Duration = Duration::from_mins(1);
 
 /// The probe named `storage`: puts a small object, reads it back and removes it, within two seconds.
 ///

@@ -48,7 +48,7 @@ impl LocalFiles {
             let tree = Arc::new(Tree::open(&root, clock)?);
             draft::sweep(&tree)?;
             // Whoever cannot write or lock finds out now.
-            draft::Draft::new(tree.clone())?.discard();
+            drop(draft::Draft::new(tree.clone())?);
             Ok(tree)
         });
         match opened.await {

@@ -6,13 +6,13 @@ use proc_macro2::Span;
 use syn::meta::ParseNestedMeta;
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Expr, ExprCall, Ident, Lit, LitInt, LitStr, Meta, Path, Result, Token};
+use syn::{Attribute, Error, Expr, ExprCall, ExprPath, Ident, Lit, LitInt, LitStr, Meta, Result, Token};
 
 /// Of `#[service(name = "reports", compute = engine, cache = values)]`.
 pub(crate) struct ServiceArgs {
     pub(crate) name: LitStr,
-    pub(crate) compute: Ident,
-    pub(crate) cache: Ident,
+    pub(crate) compute: Option<Ident>,
+    pub(crate) cache: Option<Ident>,
 }
 
 impl Parse for ServiceArgs {
@@ -27,12 +27,7 @@ impl Parse for ServiceArgs {
         });
         syn::parse::Parser::parse2(parser, input.parse()?)?;
         let missing = || Error::new(whole, "give the service a name: `#[service(name = \"reports\")]`");
-        let field = |name: &str| Ident::new(name, Span::call_site());
-        Ok(Self {
-            name: name.ok_or_else(missing)?,
-            compute: compute.unwrap_or_else(|| field("compute")),
-            cache: cache.unwrap_or_else(|| field("cache")),
-        })
+        Ok(Self { name: name.ok_or_else(missing)?, compute, cache })
     }
 }
 
@@ -47,7 +42,7 @@ pub(crate) struct ComputeArgs {
     pub(crate) backoff: Option<Backoff>,
     pub(crate) timeout: Option<Duration>,
     /// From which version, by which function to the next.
-    pub(crate) upgrades: Vec<(Version, Path)>,
+    pub(crate) upgrades: Vec<(Version, ExprPath)>,
     pub(crate) retired: Vec<Version>,
 }
 
@@ -122,7 +117,7 @@ impl ComputeArgs {
                 "jobs of version {lost} may still wait: give `upgrade({lost} = path::to::function)`, or \
                  `retired({lost})` if they may end as dead"
             );
-            return Err(Error::new(attribute.span(), message));
+            return Err(Error::new_spanned(attribute, message));
         }
         let newest_retired = self.retired.iter().map(|retired| retired.number).max().unwrap_or(0);
         match self.upgrades.iter().find(|(from, _)| from.number < newest_retired) {
@@ -150,7 +145,7 @@ impl CachedArgs {
             "version" => once(&option, &mut version, number(&option, 1, u32::MAX)),
             _ => unknown(&option, "key, ttl, version"),
         })?;
-        let missing = |what| Error::new(attribute.span(), format!("`#[cached]` needs {what}"));
+        let missing = |what| Error::new_spanned(attribute, format!("`#[cached]` needs {what}"));
         Ok(Self {
             key: name.ok_or_else(|| missing("a key, such as `key = \"reports:summary:{month}\"`"))?,
             ttl: ttl.ok_or_else(|| missing("a time to live, such as `ttl = \"1h\"`"))?,

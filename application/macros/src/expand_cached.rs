@@ -7,16 +7,15 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use crate::expand_compute::parameters;
-use crate::model::{Method, Service, Value};
+use crate::model::{Method, Value};
 
 /// The body of a method whose answer is `here` when it is not remembered, and the method that forgets it.
 pub(crate) fn through_cache(
-    service: &Service,
     method: &Method,
     value: &Value,
     here: &TokenStream,
 ) -> (TokenStream, TokenStream) {
-    let (signature, field) = (&method.signature, &service.cache);
+    let (signature, field) = (&method.signature, &value.field);
     let (name, returned) = (&signature.name, &signature.value);
     let (format, parts, called) = (&value.key.format, &value.key.parts, &value.name);
     let ttl = time(value.args.ttl);
@@ -25,7 +24,7 @@ pub(crate) fn through_cache(
     };
     let cache = quote_spanned!(field.span()=> &self.#field);
     let asserted = quote_spanned! {returned.span()=>
-        ::portwright_application::compute::expand::cacheable::<#returned>();
+        ::portwright_application::compute::expand::portable::<#returned>();
     };
     let body = quote! {
         #asserted

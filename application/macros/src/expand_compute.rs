@@ -14,7 +14,7 @@ pub(crate) fn service(service: &Service) -> TokenStream {
     let Service { ty, block, methods, .. } = service;
     let mut block = block.clone();
     for method in methods {
-        let items = self::method(service, method);
+        let items = self::method(method);
         block.items.push(syn::ImplItem::Verbatim(items));
     }
     let tasks = methods.iter().filter(|method| method.task.is_some()).map(|method| {
@@ -33,23 +33,27 @@ pub(crate) fn service(service: &Service) -> TokenStream {
 }
 
 /// Everything that becomes of one marked method.
-fn method(service: &Service, method: &Method) -> TokenStream {
+fn method(method: &Method) -> TokenStream {
     let Method { signature, body, task, value } = method;
     let (name, outer, visibility) = (&signature.name, &signature.outer, &signature.visibility);
     let (names, types) = parameters(method);
     let returns = &signature.returns;
     let here = if task.is_some() {
         let job = job_name(name);
-        quote!(::core::future::IntoFuture::into_future(self.#job(#(#names),*)))
+        let (value, error) = (&signature.value, &signature.error);
+        let answer = quote_spanned! {value.span()=>
+            ::portwright_application::compute::expand::answer::<#value, #error>
+        };
+        quote!(#answer(self.#job(#(#names),*)))
     } else {
         let run = &body.sig.ident;
         quote!(self.#run(#(#names),*))
     };
     let (work, forget) = match value {
-        Some(value) => through_cache(service, method, value, &here),
+        Some(value) => through_cache(method, value, &here),
         None => (quote!(#here.await), TokenStream::new()),
     };
-    let task = task.as_ref().map(|task| task_items(service, method, task));
+    let task = task.as_ref().map(|task| task_items(method, task));
     quote! {
         #(#outer)*
         #visibility async fn #name(&self, #(#names: #types),*) -> #returns {
@@ -57,12 +61,18 @@ fn method(service: &Service, method: &Method) -> TokenStream {
         }
         #forget
         #task
+        #[allow(
+            clippy::unused_async,
+            clippy::unused_self,
+            clippy::needless_pass_by_value,
+            reason = "its signature is the one that its author had to write"
+        )]
         #body
     }
 }
 
 /// The builder of calls, the reader of arguments, and the constant of a task.
-fn task_items(service: &Service, method: &Method, task: &Task) -> TokenStream {
+fn task_items(method: &Method, task: &Task) -> TokenStream {
     let signature = &method.signature;
     let (name, visibility, conditions) = (&signature.name, &signature.visibility, &signature.conditions);
     let (value, error) = (&signature.value, &signature.error);
@@ -70,22 +80,22 @@ fn task_items(service: &Service, method: &Method, task: &Task) -> TokenStream {
     let input: Type = types.first().map_or_else(|| syn::parse_quote!(()), |ty| (*ty).clone());
     let given = names.first().map_or_else(|| quote!(()), ToTokens::to_token_stream);
     let (job, read, constant) = (job_name(name), format_ident!("__read_{name}"), constant(name));
-    let field = &service.compute;
-    let asserted = [("input", &input), ("output", value), ("error", error)].map(|(role, ty)| {
-        let role = Ident::new(role, ty.span());
-        quote_spanned!(ty.span()=> ::portwright_application::compute::expand::#role::<#ty>();)
-    });
-    let call = quote_spanned! {field.span()=>
-        ::portwright_application::compute::Compute::call(&self.#field, &Self::#constant.spec, &#given)
+    let field = &task.field;
+    let compute = quote_spanned!(field.span()=> &self.#field);
+    let call = quote! {
+        ::portwright_application::compute::expand::call::<#input, #value, #error>(
+            #compute,
+            &Self::#constant.spec,
+            &#given,
+        )
     };
     let summary =
         format!("The call that [`{name}`](Self::{name}) makes, not made yet: await it, or enqueue it.");
-    let (reading, spec, run) = (versions(task), spec(method, task, &input), run(method, task, &read));
+    let (reading, spec, run) = (versions(task, &input), spec(method, task, &input), run(method, task, &read));
     quote! {
         #(#conditions)*
         #[doc = #summary]
         #visibility fn #job(&self, #(#names: #types),*) -> ::portwright_application::compute::Call<'_, #value, #error> {
-            #(#asserted)*
             #call
         }
 
@@ -107,20 +117,26 @@ fn task_items(service: &Service, method: &Method, task: &Task) -> TokenStream {
 }
 
 /// Reads each version as what it was, and brings it to the current one.
-fn versions(task: &Task) -> TokenStream {
+fn versions(task: &Task, input: &Type) -> TokenStream {
     let current = task.args.version();
     let upgrade = |version: u32| {
         task.args.upgrades.iter().find(|(from, _)| from.number == version).map(|(_, function)| function)
     };
     let arms = (1..current).filter(|version| upgrade(*version).is_some()).map(|version| {
         let steps = (version..current).filter_map(upgrade);
-        let value =
-            steps.fold(quote!(args.read()?), |value, step| quote_spanned!(step.span()=> #step(#value)));
+        let value = steps.fold(TokenStream::new(), |value, step| {
+            let read = quote_spanned!(step.span()=> ::portwright_application::compute::expand::read(args)?);
+            let value = if value.is_empty() { read } else { value };
+            quote_spanned!(step.span()=> #step(#value))
+        });
         quote!(#version => ::core::result::Result::Ok(#value))
     });
+    let read = quote_spanned! {input.span()=>
+        ::portwright_application::compute::expand::read::<#input>(args)
+    };
     quote! {
         match args.version() {
-            #current => args.read(),
+            #current => #read,
             #(#arms,)*
             _ => ::core::result::Result::Err(args.refused()),
         }
@@ -146,7 +162,7 @@ fn run(method: &Method, task: &Task, read: &Ident) -> TokenStream {
 }
 
 fn spec(method: &Method, task: &Task, input: &Type) -> TokenStream {
-    let Task { name, args, takes_context } = task;
+    let Task { name, args, takes_context, .. } = task;
     let ComputeArgs { queue, priority, attempts, backoff, timeout, retired, .. } = args;
     let version = args.version();
     let retired = retired.iter().map(|retired| retired.number);

@@ -1,8 +1,7 @@
 //! The key of a cached method: text with parameters in braces.
 
 use proc_macro2::Span;
-use quote::format_ident;
-use syn::{Error, Expr, Ident, LitStr, Result};
+use syn::{Error, Expr, Ident, LitStr, Member, Result};
 
 /// A key that has been taken apart.
 pub(crate) struct Key {
@@ -49,16 +48,13 @@ impl Key {
     }
 }
 
-/// `month` or `input.month`, as an expression, and its parameter.
+/// `month` or `input.month.0`, as an expression, and its parameter.
 fn part(path: &str, span: Span) -> Option<(Ident, Expr)> {
     let mut names = path.split('.');
-    let parameter = identifier(names.next()?, span)?;
-    let fields: Option<Vec<Ident>> = names.map(|name| identifier(name, span)).collect();
+    let mut parameter: Ident = syn::parse_str(names.next()?).ok()?;
+    parameter.set_span(span);
+    let fields: Option<Vec<Member>> = names.map(|name| syn::parse_str(name).ok()).collect();
     let fields = fields?;
     let part = syn::parse_quote_spanned!(span=> #parameter #(.#fields)*);
     Some((parameter, part))
-}
-
-fn identifier(name: &str, span: Span) -> Option<Ident> {
-    syn::parse_str::<Ident>(name).ok().map(|name| format_ident!("{name}", span = span))
 }

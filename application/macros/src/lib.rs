@@ -20,7 +20,7 @@ pub fn service(arguments: TokenStream, item: TokenStream) -> TokenStream {
         return refused("`#[service]` belongs on an `impl` block", &as_written);
     };
     let arguments = parse_macro_input!(arguments as args::ServiceArgs);
-    match model::Service::read(arguments, block) {
+    match model::Service::read(&arguments, block) {
         Ok(service) => expand_compute::service(&service).into(),
         // The block stays, so that nothing else seems to be missing.
         Err(model::Refused { errors, block }) => {

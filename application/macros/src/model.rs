@@ -6,14 +6,11 @@ use syn::{Attribute, Error, Ident, ImplItem, ImplItemFn, ItemImpl, LitStr, Resul
 
 use crate::args::{CachedArgs, ComputeArgs, ServiceArgs};
 use crate::key::Key;
-use crate::signature::{Parameter, Signature, borrowed, breaks};
+use crate::signature::{Parameter, Signature, borrowed, breaks, is_condition, is_outer};
 
 /// A service with at least one marked method.
 pub(crate) struct Service {
     pub(crate) ty: Type,
-    /// The fields that calls and values go through.
-    pub(crate) compute: Ident,
-    pub(crate) cache: Ident,
     /// The block without its marked methods.
     pub(crate) block: ItemImpl,
     pub(crate) methods: Vec<Method>,
@@ -38,6 +35,8 @@ pub(crate) struct Method {
 pub(crate) struct Task {
     pub(crate) name: LitStr,
     pub(crate) args: ComputeArgs,
+    /// The field that its calls go through.
+    pub(crate) field: Ident,
     /// Whether the method takes the context of its job, as its last parameter.
     pub(crate) takes_context: bool,
 }
@@ -48,10 +47,12 @@ pub(crate) struct Value {
     pub(crate) name: String,
     pub(crate) args: CachedArgs,
     pub(crate) key: Key,
+    /// The field that remembers it.
+    pub(crate) field: Ident,
 }
 
 impl Service {
-    pub(crate) fn read(args: ServiceArgs, mut block: ItemImpl) -> std::result::Result<Self, Refused> {
+    pub(crate) fn read(args: &ServiceArgs, mut block: ItemImpl) -> std::result::Result<Self, Refused> {
         let mut mistakes = Mistakes::default();
         mistakes.note(check_block(&block));
         let (mut methods, mut others) = (Vec::new(), Vec::new());
@@ -60,7 +61,7 @@ impl Service {
                 Ok(None) => others.push(item),
                 Ok(Some((method, markers))) => {
                     others.push(ImplItem::Fn(method.clone()));
-                    match Method::read(method, &markers, &args) {
+                    match Method::read(method, &markers, args) {
                         Ok(method) => methods.push((others.len() - 1, method)),
                         Err(error) => mistakes.note(Err(error)),
                     }
@@ -86,7 +87,7 @@ impl Service {
         }
         let methods = methods.into_iter().map(|(_, method)| method).collect();
         let ty = (*block.self_ty).clone();
-        Ok(Self { ty, compute: args.compute, cache: args.cache, block, methods })
+        Ok(Self { ty, block, methods })
     }
 }
 
@@ -96,16 +97,15 @@ impl Method {
         let mut signature = Signature::read(&method, marker)?;
         let default_name = format!("{}.{}", service.name.value(), signature.name);
         let task = match &markers.compute {
-            Some(attribute) => Some(Task::read(attribute, &mut signature, &default_name)?),
+            Some(attribute) => Some(Task::read(attribute, &mut signature, &default_name, service)?),
             None => None,
         };
         let value = match &markers.cached {
-            Some(attribute) => Some(Value::read(attribute, &signature, default_name)?),
+            Some(attribute) => Some(Value::read(attribute, &signature, default_name, service)?),
             None => None,
         };
         let mut body = method;
-        let is_outer = |it: &Attribute| !it.path().is_ident("cfg") && signature.outer.contains(it);
-        body.attrs.retain(|it| !is_outer(it));
+        body.attrs.retain(|attribute| is_condition(attribute) || !is_outer(attribute));
         body.sig.ident = format_ident!("__run_{}", signature.name);
         body.vis = syn::Visibility::Inherited;
         Ok(Self { signature, body, task, value })
@@ -113,7 +113,12 @@ impl Method {
 }
 
 impl Task {
-    fn read(attribute: &Attribute, signature: &mut Signature, default_name: &str) -> Result<Self> {
+    fn read(
+        attribute: &Attribute,
+        signature: &mut Signature,
+        default_name: &str,
+        service: &ServiceArgs,
+    ) -> Result<Self> {
         let args = ComputeArgs::read(attribute)?;
         let takes_context = signature.parameters.last().is_some_and(|last| is_context(&last.ty));
         if takes_context {
@@ -132,7 +137,8 @@ impl Task {
             Some(name) => name.clone(),
             None => LitStr::new(&default_name.replace("r#", ""), signature.name.span()),
         };
-        Ok(Self { name, args, takes_context })
+        let field = field(service.compute.as_ref(), "compute", attribute);
+        Ok(Self { name, args, field, takes_context })
     }
 }
 
@@ -149,12 +155,23 @@ fn check_input(input: &Parameter) -> Result<()> {
 }
 
 impl Value {
-    fn read(attribute: &Attribute, signature: &Signature, name: String) -> Result<Self> {
+    fn read(
+        attribute: &Attribute,
+        signature: &Signature,
+        name: String,
+        service: &ServiceArgs,
+    ) -> Result<Self> {
         let args = CachedArgs::read(attribute)?;
         let parameters: Vec<Ident> = signature.parameters.iter().map(|it| it.name.clone()).collect();
         let key = Key::read(&args.key, args.version, &parameters)?;
-        Ok(Self { name, args, key })
+        let field = field(service.cache.as_ref(), "cache", attribute);
+        Ok(Self { name, args, key, field })
     }
+}
+
+/// The field of that role. If there is none of the usual name, the marker is where that shows.
+fn field(given: Option<&Ident>, usual: &str, marker: &Attribute) -> Ident {
+    given.cloned().unwrap_or_else(|| Ident::new(usual, marker.path().span()))
 }
 
 /// The markers of one method.

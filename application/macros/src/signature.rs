@@ -56,10 +56,7 @@ impl Signature {
         }
         let parameters = inputs.map(|input| parameter(input, marker)).collect::<Result<Vec<_>>>()?;
         let (returns, value, error) = returned(&signature.output, marker, &signature.ident)?;
-        let is =
-            |attribute: &Attribute, names: &[&str]| names.iter().any(|name| attribute.path().is_ident(name));
-        let (outer, conditions) = (["doc", "cfg", "must_use", "deprecated"], ["cfg"]);
-        let those = |names: &[&str]| method.attrs.iter().filter(|it| is(it, names)).cloned().collect();
+        let those = |is: fn(&Attribute) -> bool| method.attrs.iter().filter(|it| is(it)).cloned().collect();
         Ok(Self {
             name: signature.ident.clone(),
             visibility: method.vis.clone(),
@@ -67,10 +64,19 @@ impl Signature {
             returns,
             value,
             error,
-            outer: those(&outer),
-            conditions: those(&conditions),
+            outer: those(is_outer),
+            conditions: those(is_condition),
         })
     }
+}
+
+/// Whether an attribute is for what is called. The others go with the body.
+pub(crate) fn is_outer(attribute: &Attribute) -> bool {
+    ["doc", "cfg", "must_use", "deprecated"].iter().any(|name| attribute.path().is_ident(name))
+}
+
+pub(crate) fn is_condition(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("cfg")
 }
 
 fn parameter(input: &FnArg, marker: &str) -> Result<Parameter> {

@@ -27,6 +27,11 @@ use serde::{Deserialize, Serialize};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the error of a task",
+    label = "does not implement `TaskError`",
+    note = "it implements `TaskError`, `From<ComputeError>`, and derives `serde::Serialize` and `serde::Deserialize`"
+)]
 pub trait TaskError: Serialize + DeserializeOwned + From<ComputeError> + Send + 'static {
     /// Whether another try might end better. The engine tries again until the attempts of the job are used up; the
     /// caller gets the error of the last one.

@@ -1,39 +1,46 @@
 //! What the code calls that `#[service]` writes. Not for people.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::time::Duration;
 
 use bytes::Bytes;
 pub use portwright_domain::PortError;
 use portwright_domain::ports::CacheKey;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::envelope::PayloadInvalid;
+use super::call::{Answer, Call, Compute};
+use super::envelope::{Args, PayloadInvalid};
 use super::error::TaskError;
-use super::task::{Running, TaskEnd};
-
+use super::task::{Portable, Running, TaskEnd, TaskSpec};
 use crate::cached::Cached;
 pub use crate::cached::escaped;
 
-/// Refuses an input that cannot travel, at the place where its type is written.
-pub const fn input<T: Serialize + DeserializeOwned + Send>() {}
+/// Refuses a type that cannot travel, at the place where it is written.
+pub const fn portable<T: Portable>() {}
 
-/// Refuses a result that cannot travel.
-pub const fn output<T: Serialize + DeserializeOwned + Send>() {}
+/// The body of the builder.
+pub fn call<'c, I: Portable, T: Portable, E: TaskError>(
+    compute: &'c Compute,
+    spec: &'static TaskSpec,
+    input: &I,
+) -> Call<'c, T, E> {
+    compute.call(spec, input)
+}
 
-/// Refuses an error that cannot travel, or cannot say that the engine failed.
-pub const fn error<E: TaskError>() {}
+/// The body of the method.
+pub fn answer<'c, T: Portable + 'c, E: TaskError>(call: Call<'c, T, E>) -> Answer<'c, T, E> {
+    call.into_future()
+}
 
-/// Refuses what a cache cannot keep.
-pub const fn cacheable<T: Serialize + DeserializeOwned + Send>() {}
+/// Reads arguments of the current version.
+pub fn read<I: Portable>(args: &Args) -> Result<I, PayloadInvalid> {
+    args.read()
+}
 
 /// A try of a task, from reading its arguments to writing its answer.
-pub fn run<T, E>(work: impl Future<Output = Result<Result<T, E>, PayloadInvalid>> + Send + 'static) -> Running
-where
-    T: Serialize,
-    E: TaskError,
-{
+pub fn run<T: Portable, E: TaskError>(
+    work: impl Future<Output = Result<Result<T, E>, PayloadInvalid>> + Send + 'static,
+) -> Running {
     Box::pin(async move {
         match work.await {
             Err(invalid) => TaskEnd::PayloadInvalid(invalid),
@@ -59,7 +66,7 @@ pub async fn read_through<T, E>(
     compute: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E>
 where
-    T: Serialize + DeserializeOwned,
+    T: Portable,
 {
     match CacheKey::parse(key) {
         Ok(key) => cached.get_or_compute(name, &key, ttl, compute).await,

@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_moment_of_a_schedule_has_one_job_everywhere_and_for_ever() {
         let moment = Timestamp::from_unix_micros(1_767_225_600_000_000);
-        assert_eq!(job_of("reports.close", moment).to_string(), "PENDING");
+        assert_eq!(job_of("reports.close", moment).to_string(), "019b76da-a800-73f0-8519-88770a37fa8e");
         assert_ne!(job_of("reports.close", moment), job_of("reports.open", moment));
         assert_ne!(job_of("reports.close", moment), job_of("reports.close", moment.plus(SHORTEST_SLEEP)));
     }

@@ -9,6 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 pub use portwright_domain::job::Backoff;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::context::TaskContext;
 use super::envelope::{Args, PayloadInvalid};
 
@@ -56,6 +59,17 @@ pub struct TaskSpec {
     /// The Rust type of the error, for people.
     pub error: &'static str,
 }
+
+/// What can go to another process and come back: it has a form in JSON, and borrows nothing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot go to another process",
+    label = "has no form in JSON, or is not `Send`",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it"
+)]
+pub trait Portable: Serialize + DeserializeOwned + Send {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send> Portable for T {}
 
 /// A try under way.
 pub type Running = Pin<Box<dyn Future<Output = TaskEnd> + Send>>;

@@ -9,7 +9,7 @@
 //! ```
 //! Invariants
 //! - Never more jobs than places: what is asked for counts as taken until the answer is there.
-//! - Two thirds of a lease without a renewal, and everything stops by itself ([`authority`]).
+//! - Two thirds of a lease without a renewal, and everything stops by itself.
 //! - A verdict is kept until the source has taken it, or says that the lease is lost: then nothing happened.
 //! - Code that does not stop when it should ends with its process: [`Worker::run`] returns [`Ending::Stuck`], and its
 //!   caller exits with a status by which the supervisor replaces it. The other jobs are handed back without a strike.
@@ -17,14 +17,15 @@
 //! The loop must not run on the threads of the tasks, or a task that never yields would stop it, too: give the tasks a
 //! runtime of their own ([`WorkerOptions::handlers`]) with a thread for each place.
 //!
-//! - [`attempt`] is one try, [`verdict`] the table of what it comes to; `shift` is the loop, `orphans` finds jobs whose
-//!   lease never arrived.
+//! - `shift` is the loop, `requests` what it has asked and not heard; `attempt` is one try, and `verdict` the table of what
+//!   that comes to; `authority` knows when to stop, and `orphans` finds jobs whose lease never arrived.
 
-pub(super) mod attempt;
-pub(super) mod authority;
+mod attempt;
+mod authority;
 mod orphans;
+mod requests;
 mod shift;
-pub(super) mod verdict;
+mod verdict;
 
 use std::fmt;
 use std::sync::Arc;
@@ -143,7 +144,7 @@ impl Worker {
     /// is stopped and handed back, to be first in its queue, without counting as an attempt. `hard` hands back at once.
     /// Either ends within its time although the source is away; the jobs come back when the lease ends then.
     pub async fn run(&self, soft: CancellationToken, hard: CancellationToken) -> Ending {
-        self.shift(Mode::UntilTold).run(soft, hard).await
+        self.shift(Mode::UntilTold).work(&soft, &hard).await
     }
 
     /// Works until nothing is ready and nothing runs; returns how many tries were settled. What waits for its time stays.

@@ -61,7 +61,8 @@ async fn the_error_of_a_task_comes_back_as_it_was() {
 async fn an_enqueued_call_is_a_job_that_runs_later() {
     let stage = Stage::new();
     let user = UserId(Uuid::from_u128(9));
-    let call = stage.works.add_job(Sum::of(&[4])).priority(200).created_by(user).traced("00-t-s-01".to_owned());
+    let call =
+        stage.works.add_job(Sum::of(&[4])).priority(200).created_by(user).traced("00-t-s-01".to_owned());
     let foreseen = call.id();
     let id = call.enqueue().await.expect("it is taken");
     assert_eq!(id, foreseen);
@@ -96,7 +97,13 @@ async fn what_a_task_does_not_say_the_operator_does() {
 #[tokio::test(start_paused = true)]
 async fn a_call_may_wait_for_its_time() {
     let stage = Stage::new();
-    let id = stage.works.add_job(Sum::of(&[1])).after(Duration::from_mins(5)).enqueue().await.expect("it is taken");
+    let id = stage
+        .works
+        .add_job(Sum::of(&[1]))
+        .after(Duration::from_mins(5))
+        .enqueue()
+        .await
+        .expect("it is taken");
     assert_eq!(stage.drain().await, 0);
     assert_eq!(stage.job(id).await.state, JobState::Scheduled);
     tokio::time::sleep(Duration::from_mins(5)).await;
@@ -212,7 +219,7 @@ async fn a_payload_that_cannot_be_read_is_dead_at_once_and_says_why() {
 
 #[tokio::test(start_paused = true)]
 async fn a_payload_of_every_version_is_brought_to_the_current_one() {
-    for (version, args, expected) in [(1, "5", "5"), (2, r#"{"a":2,"b":3}"#, "5"), (3, r#"{"terms":[1,4]}"#, "5")] {
+    for (version, args, expected) in [(1, "5", "5"), (2, "[2,3]", "5"), (3, r#"{"terms":[1,4]}"#, "5")] {
         let stage = Stage::new();
         let job = stage.enqueue("works.add", version, &payload("works.add", version, args)).await;
         stage.drain().await;
@@ -229,9 +236,11 @@ async fn a_queue_that_is_away_is_an_error_of_its_own_within_the_wait() {
     queue.expect_call().returning(move |_, _| Err(away()));
     queue.expect_enqueue().returning(move |_| Err(away()));
     let ids = Arc::new(SequentialIds::new(clock.clone()));
-    let compute = Compute::new(Arc::new(queue), clock.clone(), ids, Arc::new(Unobserved), Defaults::default());
+    let compute =
+        Compute::new(Arc::new(queue), clock.clone(), ids, Arc::new(Unobserved), Defaults::default());
     let works = Works::new(compute);
-    let unavailable = |error: &ComputeError| matches!(error, ComputeError::Queue { kind: ErrorKind::Unavailable, .. });
+    let unavailable =
+        |error: &ComputeError| matches!(error, ComputeError::Queue { kind: ErrorKind::Unavailable, .. });
     let error = works.add(Sum::of(&[1])).await.expect_err("the queue is away");
     assert!(matches!(&error, WorkError::Compute(error) if unavailable(error)), "{error:?}");
     let error = works.add_job(Sum::of(&[1])).enqueue().await.expect_err("the queue is away");

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use portwright_application::prelude::*;
-use portwright_domain::job::{CauseOfDeath, JobState, Outcome};
+use portwright_domain::job::{Backoff, CauseOfDeath, JobId, JobState, NewJob, Outcome};
 use portwright_domain::ports::{Event, JobQueue};
+use portwright_testkit::builders::JobBuilder;
 
 use super::stage::{Stage, payload};
-use super::works::{Sum, WorkError};
+use super::works::WorkError;
 
-async fn outcome(stage: &Stage, id: portwright_domain::job::JobId) -> Option<Outcome> {
+async fn outcome(stage: &Stage, id: JobId) -> Option<Outcome> {
     stage.job(id).await.outcome
 }
 
@@ -66,12 +67,19 @@ async fn a_panic_says_its_message_to_operators_and_not_to_callers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tries_are_apart_as_the_backoff_says() {
+async fn a_try_that_follows_waits_for_its_backoff() {
     let stage = Stage::new();
-    let mut spec = stage.works.add_job(Sum::of(&[1])).enqueue().await.expect("it is taken");
-    stage.queue.cancel(spec).await.expect("cancel works");
-    // A job whose payload is read, and whose task panics since nobody passes in 2 minutes.
-    spec = stage.enqueue("works.stumble", 1, &payload("works.stumble", 1, "9")).await;
-    assert_eq!(stage.drain().await, 3, "its backoff is zero");
-    assert_eq!(stage.job(spec).await.attempts, 3);
+    let backoff = Backoff::Exponential { base: Duration::from_secs(10), cap: Duration::from_secs(15) };
+    let payload = payload("works.stumble", 1, "9").into();
+    let job = NewJob { payload, backoff, ..JobBuilder::number(1).of_task("works.stumble").build() };
+    stage.queue.enqueue(std::slice::from_ref(&job)).await.expect("enqueue works");
+    for window in [Duration::from_secs(10), Duration::from_secs(15)] {
+        assert_eq!(stage.drain().await, 1);
+        assert_eq!(stage.job(job.id).await.state, JobState::Scheduled);
+        tokio::time::sleep(window / 3 - Duration::from_millis(2)).await;
+        assert_eq!(stage.drain().await, 0, "a third of the window passes in any case");
+        tokio::time::sleep(window).await;
+    }
+    assert_eq!(stage.drain().await, 1);
+    assert_eq!(stage.job(job.id).await.state, JobState::Dead);
 }

@@ -38,7 +38,6 @@ impl Clock for TokioClock {
 pub(super) struct Stage {
     pub(super) queue: Arc<MemoryJobQueue>,
     pub(super) clock: Arc<TokioClock>,
-    pub(super) compute: Compute,
     pub(super) works: Arc<Works>,
     pub(super) registry: Arc<TaskRegistry>,
     pub(super) events: Arc<Recorder>,
@@ -55,7 +54,7 @@ impl Stage {
         let works = Arc::new(Works::new(compute.clone()));
         let registry = Arc::new(TaskRegistry::default().serve(&works));
         compute.seal(registry.keys());
-        Self { queue, clock, compute, works, registry, events }
+        Self { queue, clock, works, registry, events }
     }
 
     pub(super) fn worker(&self, name: &str) -> Worker {
@@ -77,6 +76,11 @@ impl Stage {
     /// Runs whatever is ready; returns how many tries that took.
     pub(super) async fn drain(&self) -> u64 {
         self.worker("drain").drain().await.expect("the queue is there")
+    }
+
+    /// How long it has been there.
+    pub(super) fn clock_age(&self) -> Duration {
+        self.clock.now().since(ManualClock::START)
     }
 
     pub(super) async fn job(&self, id: JobId) -> Job {

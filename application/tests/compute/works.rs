@@ -16,14 +16,11 @@ pub(crate) struct Sum {
 }
 
 /// What was added before [`Sum`].
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Pair {
-    a: u64,
-    b: u64,
-}
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Pair([u64; 2]);
 
 /// What was added before [`Pair`].
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Single(u64);
 
 impl Sum {
@@ -32,13 +29,13 @@ impl Sum {
     }
 
     fn from_pair(pair: Pair) -> Self {
-        Self { terms: vec![pair.a, pair.b] }
+        Self { terms: Vec::from(pair.0) }
     }
 }
 
 impl Pair {
     fn from_single(single: Single) -> Self {
-        Self { a: single.0, b: 0 }
+        Self([single.0, 0])
     }
 }
 
@@ -185,7 +182,7 @@ impl Works {
     }
 
     /// Works until it is asked to stop, and takes its time to do so.
-    #[compute(name = "works.linger", timeout = "10s", attempts = 2)]
+    #[compute(name = "works.linger", timeout = "5m", attempts = 2)]
     pub(crate) async fn linger_on(&self, goodbye: Duration, context: TaskContext) -> Result<(), WorkError> {
         self.signals.begin();
         let _at_work = AtWork::new(&self.signals);
@@ -193,6 +190,16 @@ impl Works {
         assert!(context.is_cancelled());
         tokio::time::sleep(goodbye).await;
         Err(WorkError::Stopped)
+    }
+
+    /// Works until its worker is about to end.
+    #[compute]
+    pub(crate) async fn keep_house(&self, context: TaskContext) -> Result<(), ComputeError> {
+        self.signals.begin();
+        while !context.is_draining() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
     }
 
     /// Neither yields nor looks, on a thread of the tasks.

@@ -7,10 +7,14 @@ mod watching;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portwright_application::compute::Defaults;
 use portwright_application::{Policy, Ports, Services};
+use portwright_domain::job::Backoff;
 use portwright_domain::ports::{HealthProbe, PasswordHasher, Quota, RateLimiter, Store};
 use portwright_domain::session::SessionLimits;
-use portwright_memory::{FakeSealer, FakeTokens, MemoryRateLimiter, MemoryStore, PlainHasher};
+use portwright_memory::{
+    FakeSealer, FakeTokens, MemoryJobQueue, MemoryRateLimiter, MemoryStore, PlainHasher,
+};
 use portwright_testkit::{ManualClock, SequentialIds};
 
 pub(crate) use hasher::{Gate, WatchedHasher};
@@ -25,6 +29,12 @@ pub(crate) const POLICY: Policy = Policy {
     access_ttl: Duration::from_mins(15),
     session: SessionLimits { idle: Duration::from_hours(24 * 7), absolute: Duration::from_hours(24 * 30) },
     login: Quota { limit: 10, window: Duration::from_mins(1) },
+    jobs: Defaults {
+        attempts: 3,
+        backoff: Backoff::Fixed(Duration::from_secs(1)),
+        timeout: Duration::from_mins(1),
+        wait: Duration::from_secs(10),
+    },
 };
 
 /// The services, and the ports that a test looks into or moves.
@@ -69,6 +79,7 @@ impl World {
         let events = Arc::new(Recorder::default());
         let ports = Ports {
             store: store.clone(),
+            queue: Arc::new(MemoryJobQueue::new(clock.clone())),
             hasher: hasher.clone(),
             tokens: tokens.clone(),
             sealer: sealer.clone(),

@@ -10,10 +10,10 @@ use crate::failure::{Failure, Problem};
 use crate::first_run_file;
 use crate::lifecycle::Lifecycle;
 use crate::serve::start;
-use crate::wiring::{Ambient, OpenStore};
+use crate::wiring::{OpenStore, Program};
 
 /// Serves until told to stop.
-pub(super) async fn run(config: &Config, options: &ServeOptions) -> Result<Exit, Failure> {
+pub(super) async fn run(config: &Config, options: &ServeOptions, program: Program) -> Result<Exit, Failure> {
     let began = Instant::now();
     let migrate = !options.no_migrate;
     let life = Lifecycle::new(config.shutdown);
@@ -21,7 +21,7 @@ pub(super) async fn run(config: &Config, options: &ServeOptions) -> Result<Exit,
         Failure::new(Exit::TryAgain, Problem::new(format!("cannot listen for signals ({error})")))
     })?;
     let database = OpenStore::describe(&config.database, migrate).await;
-    let running = start(config, Ambient::system(), migrate, life).await?;
+    let running = start(config, program, migrate, life).await?;
 
     let file = config.data_dir.join(first_run_file::NAME);
     let first_admin = running.new_admin.as_ref().and_then(|admin| {
@@ -29,7 +29,8 @@ pub(super) async fn run(config: &Config, options: &ServeOptions) -> Result<Exit,
         Some(FirstAdminMade { email: &admin.email, password, file: &file })
     });
     let (took, address) = (began.elapsed(), running.address);
-    let started = Started { app_env: config.app_env, took, address, database: &database, first_admin };
+    let (app_env, database, workers) = (config.app_env, database.as_str(), config.compute.workers);
+    let started = Started { app_env, took, address, database, workers, first_admin };
     banner::announce(&started, config.log.format);
     Ok(running.ended().await)
 }

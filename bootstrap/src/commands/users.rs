@@ -2,26 +2,26 @@
 //!
 //! It works beside a running server: the same database, no lock on the directory.
 
-use std::io::{IsTerminal, Read, Write, stdin, stdout};
+use std::io::{Read, stdin};
 
 use portwright_application::Operators;
 use portwright_application::users::{NewUser, UserError};
 use portwright_domain::access::Role;
 use portwright_domain::password::NewPassword;
-use portwright_domain::user::{Email, PersonName, User};
+use portwright_domain::user::{PersonName, User};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
+use super::confirm::confirm;
 use crate::cli::{NewPasswordFrom, Users};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
-use crate::wiring::{Ambient, wire};
+use crate::wiring::{Backstage, Program, wire};
 use crate::{output, passphrase};
 
 /// Does what was asked.
 pub(super) async fn run(config: &Config, command: Users) -> Result<Exit, Failure> {
-    let app = wire(config, Ambient::system(), false, CancellationToken::new()).await?;
+    let app = wire(config, Program::product(), Backstage::of_server(config), false).await?;
     let done = carry_out(&app.services.operators, command).await;
     app.store.close().await;
     done.map(|()| Exit::Done)
@@ -53,7 +53,8 @@ async fn carry_out(operators: &Operators, command: Users) -> Result<(), Failure>
         }
         Users::Lock { account, undo, yes, json } => {
             if !undo && !yes {
-                confirm(&account.email)?;
+                let question = format!("Lock {} and end all sessions?", account.email.as_str());
+                confirm(&question, "this ends all sessions of the user")?;
             }
             let user = operators.set_active(&account.email, undo).await.map_err(refused)?;
             tell(
@@ -110,22 +111,6 @@ fn parse_password(text: &str) -> Result<NewPassword, Failure> {
 
 fn name(text: &str) -> Result<PersonName, Failure> {
     PersonName::parse(text).map_err(|invalid| Failure::new(Exit::Bug, Problem::new(invalid.to_string())))
-}
-
-/// Asks a person; a program must have said `--yes`.
-fn confirm(email: &Email) -> Result<(), Failure> {
-    if !stdin().is_terminal() || !stdout().is_terminal() {
-        let problem = Problem::new("this ends all sessions of the user, and nobody is there to ask");
-        return Err(Failure::new(Exit::Usage, problem.fix("add --yes")));
-    }
-    output::print(&format!("Lock {} and end all sessions? [y/N] ", email.as_str()))?;
-    let _ = stdout().flush();
-    let mut answer = String::new();
-    let read = stdin().read_line(&mut answer);
-    match (read, answer.trim()) {
-        (Ok(_), "y" | "Y" | "yes") => Ok(()),
-        _ => Err(Failure::new(Exit::Failed, Problem::new("nothing was changed"))),
-    }
 }
 
 fn tell(user: &User, what: &str, password: Option<&str>, json: bool) -> Result<(), Failure> {

@@ -59,9 +59,11 @@ pub(super) struct Child {
     pub(super) tasks: Vec<String>,
     pub(super) running: usize,
     pub(super) settled: u64,
+    /// How it ended, and whether it had been healthy.
+    pub(super) end: Option<(End, bool)>,
 }
 
-/// What became of a place when its child ended.
+/// What becomes of a place when its child is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sequel {
     /// It was not needed any more.
@@ -121,8 +123,9 @@ impl Fleet {
         let place = &mut self.places[at];
         place.restarts.started(now);
         let stage = Stage::started(now);
-        let (unwanted, tasks) = (false, Vec::new());
-        place.held_by = Holder::Child(Child { worker, pid, stage, unwanted, tasks, running: 0, settled: 0 });
+        let (unwanted, tasks, end) = (false, Vec::new(), None);
+        let child = Child { worker, pid, stage, unwanted, tasks, running: 0, settled: 0, end };
+        place.held_by = Holder::Child(child);
     }
 
     /// The child in this place says something.
@@ -137,12 +140,20 @@ impl Fleet {
         }
     }
 
-    /// The child in this place has ended, or could not be started.
-    pub(super) fn ended(&mut self, at: usize, end: End, now: Instant) -> Sequel {
+    /// The child in this place has ended, or could not be started. Its jobs are still its own.
+    pub(super) fn ended(&mut self, at: usize, end: End, now: Instant) {
+        let Holder::Child(child) = &mut self.places[at].held_by else { return };
+        child.end = Some((end, child.is_healthy(now)));
+        (child.stage, _) = child.stage.after(Step::Ends, now);
+        child.running = 0;
+    }
+
+    /// The jobs of the child in this place, which has ended, were given back: the place is free for the next.
+    pub(super) fn buried(&mut self, at: usize, now: Instant) -> Sequel {
         let place = &mut self.places[at];
-        let child = if let Holder::Child(child) = &place.held_by { Some(child) } else { None };
-        let unwanted = child.is_some_and(|child| child.unwanted);
-        let healthy = child.is_some_and(|child| child.is_healthy(now));
+        let Holder::Child(Child { end: Some((end, healthy)), unwanted, .. }) = place.held_by else {
+            return Sequel::Free;
+        };
         let (holder, sequel) = if self.stopping || unwanted {
             (Holder::Nobody, Sequel::Free)
         } else {
@@ -214,7 +225,7 @@ impl Fleet {
         self.children().map(|child| child.running).sum()
     }
 
-    /// All children that have not ended.
+    /// All children whose jobs are their own.
     pub(super) fn children(&self) -> impl Iterator<Item = &Child> {
         self.places.iter().filter_map(|place| match &place.held_by {
             Holder::Child(child) => Some(child),

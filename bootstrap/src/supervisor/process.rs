@@ -85,8 +85,8 @@ impl Process {
                 }
                 more = read_line(self.line.as_mut(), &mut text) => {
                     if more {
-                        // What cannot be read is a newer version's, or half of an endless line.
-                        serde_json::from_slice(&text).map_or((), &hear);
+                        // What cannot be read is no news: a task wrote to the line, which is its standard input.
+                        let _ = serde_json::from_slice(&text).map(&hear);
                     } else {
                         self.line = None;
                     }

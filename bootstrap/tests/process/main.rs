@@ -13,3 +13,6 @@ mod readme_tour;
 mod second_server;
 mod shutdown;
 mod users_command;
+mod workers;
+#[path = "program/works.rs"]
+mod works;

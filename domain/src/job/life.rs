@@ -37,10 +37,9 @@ pub enum Turn {
 }
 
 impl Turn {
-    /// The number of the line in which a ready job stands: from 0 for what was handed back to 16 for priority 0. The
-    /// lower the sooner.
+    /// The rank of a ready job, from 0 for what was handed back to 16 for priority 0: the lower the sooner.
     #[must_use]
-    pub const fn line(self, priority: Priority) -> u8 {
+    pub const fn rank(self, priority: Priority) -> u8 {
         match self {
             Self::HandedBack => 0,
             Self::Usual => 1 + Priority::MAX.get() - priority.get(),
@@ -53,7 +52,7 @@ impl Turn {
 pub struct Life {
     /// Where it stands.
     pub stands: Stands,
-    /// When it could run for the first time: its place among jobs of its line, also after a failed try.
+    /// When it could run for the first time: its place among jobs of its rank, also after a failed try.
     pub since: Timestamp,
     /// Starts that count.
     pub attempts: u32,
@@ -166,11 +165,7 @@ impl Life {
             Verdict::Retry { delay, .. } => {
                 // Its worker lived to tell.
                 self.suspect = false;
-                if delay.is_zero() {
-                    Stands::Ready(Turn::Usual)
-                } else {
-                    Stands::Scheduled(now.plus(*delay))
-                }
+                if delay.is_zero() { Stands::Ready(Turn::Usual) } else { Stands::Scheduled(now.plus(*delay)) }
             }
         };
         Settled::Accepted
@@ -242,3 +237,6 @@ impl Life {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

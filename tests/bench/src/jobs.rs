@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use portwright_domain::job::{
-    Backoff, JobId, NewJob, Outcome, Priority, QueueName, TaskName, WorkerId,
-};
+use portwright_domain::job::{Backoff, JobId, NewJob, Outcome, Priority, QueueName, TaskName, WorkerId};
 use portwright_domain::ports::job_queue::{LeaseRequest, Settlement, Verdict};
 use portwright_domain::ports::{IdGenerator, JobSource};
 use portwright_memory::{SystemClock, UuidV7};
@@ -57,7 +55,10 @@ pub async fn work(source: &Arc<impl JobSource>, name: &str, places: usize, jobs:
         done += exchange.settled.len();
         settle.clear();
         for leased in exchange.leased {
-            settle.push(Settlement { lease: leased.lease, verdict: Verdict::Finish(Outcome::Succeeded(leased.job.payload)) });
+            settle.push(Settlement {
+                lease: leased.lease,
+                verdict: Verdict::Finish(Outcome::Succeeded(leased.job.payload)),
+            });
         }
     }
 }

@@ -41,8 +41,9 @@ impl Server {
             sleep(Duration::from_millis(1)).await;
             let log = server.log();
             if let Some(at) = log.find("http://127.0.0.1:") {
-                let end = log[at + 7..].find('"').unwrap_or(0);
-                log[at + 7..at + 7 + end].clone_into(&mut server.address);
+                let address = &log[at + "http://".len()..];
+                let end = address.find(['/', '"']).unwrap_or(0);
+                address[..end].clone_into(&mut server.address);
             }
         }
         server.started_in = started.elapsed();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use portwright::config::{Config, FirstAdmin};
 use portwright::lifecycle::Lifecycle;
 use portwright::serve::{Running, start};
-use portwright::wiring::Ambient;
+use portwright::wiring::{Ambient, Program};
 use portwright_domain::password::NewPassword;
 use portwright_domain::ports::Clock;
 use portwright_domain::user::Email;
@@ -52,8 +52,9 @@ impl TestApp {
         let clock = Arc::new(ManualClock::default());
         let ids = Arc::new(SequentialIds::new(clock.clone()));
         let ambient = Ambient { clock: clock.clone(), ids };
+        let program = Program { ambient, ..Program::product() };
         let life = Lifecycle::new(config.shutdown);
-        let running = start(&config, ambient, true, life).await.expect("the server starts");
+        let running = start(&config, program, true, life).await.expect("the server starts");
         let http = client().build().expect("a client");
         Self { running, clock, http, data }
     }

@@ -11,49 +11,42 @@ use portwright_domain::page::{Page, PageRequest, Position, Rest};
 use portwright_domain::ports::JobQueue;
 use portwright_domain::ports::job_queue::{Cancelled, JobFilter, QueueStatus};
 use portwright_domain::user::SortKey;
+use tokio::sync::watch;
 
 use super::MemoryJobQueue;
+use super::state::Record;
 
 #[async_trait]
 impl JobQueue for MemoryJobQueue {
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, PortError> {
-        self.step(|state, now| state.enqueue(jobs, now, self.limits))
+        self.step(|state, now| state.enqueue(jobs, now, &self.limits))
     }
 
     async fn find(&self, id: JobId) -> Result<Option<Job>, PortError> {
-        Ok(self.step(|state, _| state.find(id).map(|record| record.job.clone())))
+        Ok(self.step(|state, _| state.find(id).map(Record::job)))
     }
 
     async fn call(&self, job: &NewJob, wait: Duration) -> Result<Option<Outcome>, PortError> {
-        let awaited = match self.enqueue(std::slice::from_ref(job)).await?.first() {
-            Some(Enqueued::Held(holder)) => *holder,
-            _ => job.id,
-        };
-        self.outcome(awaited, wait).await
+        // In one step, so that the end is heard of even if nothing is kept of it.
+        let told = self.step(|state, now| {
+            let enqueued = state.enqueue(std::slice::from_ref(job), now, &self.limits)?;
+            let awaited = match enqueued.first() {
+                Some(Enqueued::Held(holder)) => *holder,
+                _ => job.id,
+            };
+            Ok(state.find(awaited).map(|record| record.outcome.subscribe()))
+        });
+        Ok(end(told?, wait).await)
     }
 
     async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError> {
-        let ended = async {
-            loop {
-                // The wake-up is asked for under the lock, so an end between the look and the wait is not missed.
-                let look = self.step(|state, _| {
-                    let record = state.find(id)?;
-                    Some((record.job.outcome.clone(), record.ended.clone().notified_owned()))
-                });
-                match look {
-                    None => return None,
-                    Some((Some(outcome), _)) => return Some(outcome),
-                    Some((None, end)) => end.await,
-                }
-            }
-        };
-        Ok(tokio::time::timeout(wait, ended).await.unwrap_or(None))
+        let told = self.step(|state, _| state.find(id).map(|record| record.outcome.subscribe()));
+        Ok(end(told, wait).await)
     }
 
     async fn list(&self, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, PortError> {
-        let mut found: Vec<Job> = self.step(|state, _| {
-            state.records().map(|record| &record.job).filter(|job| matches(filter, job)).cloned().collect()
-        });
+        let mut found: Vec<Job> = self
+            .step(|state, _| state.records().map(Record::job).filter(|job| matches(filter, job)).collect());
         found.sort_by_key(|job| Reverse(position(job)));
 
         let total = found.len();
@@ -90,14 +83,14 @@ impl JobQueue for MemoryJobQueue {
                 queues.insert(name.clone(), QueueStatus { paused: true, ..empty(name) });
             }
             for record in state.records() {
-                let name = &record.job.spec.queue;
+                let job = record.job();
+                let name = &job.spec.queue;
                 let queue = queues.entry(name.clone()).or_insert_with(|| empty(name));
-                match record.job.state {
+                match job.state {
                     JobState::Scheduled => queue.scheduled += 1,
                     JobState::Ready => {
                         queue.ready += 1;
-                        let waited = record.ready_since.map(|since| now.since(since));
-                        queue.oldest_ready = queue.oldest_ready.max(waited);
+                        queue.oldest_ready = queue.oldest_ready.max(Some(now.since(record.life.since)));
                     }
                     JobState::Running => queue.running += 1,
                     JobState::Dead => queue.dead += 1,
@@ -113,6 +106,13 @@ impl JobQueue for MemoryJobQueue {
         self.step(|state, _| state.set_paused(queue, paused));
         Ok(())
     }
+}
+
+/// What is told within the time; the last word is, even if the job is removed with it.
+async fn end(told: Option<watch::Receiver<Option<Outcome>>>, wait: Duration) -> Option<Outcome> {
+    let mut told = told?;
+    let outcome = tokio::time::timeout(wait, told.wait_for(Option::is_some)).await.ok()?.ok()?;
+    outcome.clone()
 }
 
 fn matches(filter: &JobFilter, job: &Job) -> bool {

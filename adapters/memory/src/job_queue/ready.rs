@@ -2,36 +2,34 @@
 //!
 //! One lane per queue, task and version, so that a worker never wades through jobs that it cannot run.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use portwright_domain::job::{JobId, NewJob, Priority, QueueName, TaskName};
+use portwright_domain::Timestamp;
+use portwright_domain::job::{JobId, NewJob, QueueName, TaskName, Turn};
 use portwright_domain::ports::job_queue::LeaseRequest;
 
 /// Where a ready job stands among all: the smallest starts first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    /// Jobs that were handed back untouched come before all others.
-    turn: Turn,
-    priority: Reverse<Priority>,
-    /// The number of the job, which is its age: the lower the older.
+    rank: u8,
+    since: Timestamp,
+    /// The number of the job, in the order in which they came.
     number: u64,
     job: JobId,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Turn {
-    HandedBack,
-    Usual,
-}
-
 impl Place {
-    pub(super) const fn new(turn: Turn, spec: &NewJob, number: u64) -> Self {
-        Self { turn, priority: Reverse(spec.priority), number, job: spec.id }
+    pub(super) const fn new(turn: Turn, spec: &NewJob, since: Timestamp, number: u64) -> Self {
+        Self { rank: turn.rank(spec.priority), since, number, job: spec.id }
+    }
+
+    /// The same order with one rank for all, but for what was handed back.
+    fn by_age(self) -> Self {
+        Self { rank: self.rank.min(1), ..self }
     }
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Lane {
     queue: QueueName,
     task: TaskName,
@@ -43,36 +41,80 @@ impl Lane {
         Self { queue: spec.queue.clone(), task: spec.task.clone(), version: spec.version }
     }
 
-    fn is_served(&self, want: &LeaseRequest, paused: &BTreeSet<QueueName>) -> bool {
+    fn is_wanted(&self, want: &LeaseRequest) -> bool {
         let queue_wanted = want.queues.is_empty() || want.queues.contains(&self.queue);
         let readable = |(task, newest): &(TaskName, u32)| *task == self.task && self.version <= *newest;
-        queue_wanted && !paused.contains(&self.queue) && want.tasks.iter().any(readable)
+        queue_wanted && want.tasks.iter().any(readable)
+    }
+}
+
+#[derive(Debug)]
+struct Jobs {
+    places: BTreeSet<Place>,
+    /// When a worker last asked for them, or since when one might have.
+    asked_at: Timestamp,
+}
+
+impl Jobs {
+    /// The first of each rank.
+    fn heads(&self) -> impl Iterator<Item = Place> {
+        let first = self.places.first().copied();
+        std::iter::successors(first, |head| {
+            // Numbers count from 1, so this is before any.
+            let since = Timestamp::from_unix_micros(i64::MIN);
+            let next_rank = Place { rank: head.rank + 1, since, number: 0, ..*head };
+            self.places.range(next_rank..).next().copied()
+        })
     }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    lanes: BTreeMap<Lane, BTreeSet<Place>>,
+    lanes: BTreeMap<Lane, Jobs>,
 }
 
 impl Ready {
-    pub(super) fn insert(&mut self, spec: &NewJob, place: Place) {
-        self.lanes.entry(Lane::of(spec)).or_default().insert(place);
+    pub(super) fn insert(&mut self, spec: &NewJob, place: Place, now: Timestamp) {
+        let empty = || Jobs { places: BTreeSet::new(), asked_at: now };
+        self.lanes.entry(Lane::of(spec)).or_insert_with(empty).places.insert(place);
     }
 
     pub(super) fn remove(&mut self, spec: &NewJob, place: Place) {
-        let lane = Lane::of(spec);
-        if let Some(places) = self.lanes.get_mut(&lane) {
-            places.remove(&place);
-            if places.is_empty() {
-                self.lanes.remove(&lane);
+        if let Some(jobs) = self.lanes.get_mut(&Lane::of(spec)) {
+            jobs.places.remove(&place);
+        }
+    }
+
+    /// A worker asks for this now.
+    pub(super) fn ask(&mut self, want: &LeaseRequest, now: Timestamp) {
+        for (lane, jobs) in &mut self.lanes {
+            if lane.is_wanted(want) {
+                jobs.asked_at = now;
             }
         }
     }
 
-    /// The job that starts next of those that the worker can run.
-    pub(super) fn first(&self, want: &LeaseRequest, paused: &BTreeSet<QueueName>) -> Option<JobId> {
-        let served = self.lanes.iter().filter(|(lane, _)| lane.is_served(want, paused));
-        served.filter_map(|(_, places)| places.first()).min().map(|place| place.job)
+    /// The job that starts next of those that the worker can run: by priority, or else by age.
+    pub(super) fn first(
+        &self,
+        want: &LeaseRequest,
+        paused: &BTreeSet<QueueName>,
+        by_age: bool,
+    ) -> Option<JobId> {
+        let served = |lane: &Lane| lane.is_wanted(want) && !paused.contains(&lane.queue);
+        let served = self.lanes.iter().filter(|(lane, _)| served(lane)).map(|(_, jobs)| jobs);
+        let first = if by_age {
+            served.flat_map(Jobs::heads).min_by_key(|head| head.by_age())
+        } else {
+            served.filter_map(|jobs| jobs.places.first().copied()).min()
+        };
+        first.map(|place| place.job)
+    }
+
+    /// The jobs that have been ready since this moment or longer, while no worker asked for them.
+    pub(super) fn not_served_since(&self, moment: Timestamp) -> Vec<JobId> {
+        let not_served = self.lanes.values().filter(|jobs| jobs.asked_at <= moment);
+        let places = not_served.flat_map(|jobs| &jobs.places).filter(|place| place.since <= moment);
+        places.map(|place| place.job).collect()
     }
 }

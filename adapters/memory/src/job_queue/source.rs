@@ -37,7 +37,7 @@ impl JobSource for MemoryJobQueue {
     }
 
     async fn bury(&self, worker: &WorkerId) -> Result<u64, PortError> {
-        Ok(self.step(|state, now| state.give_back(worker, now)))
+        Ok(self.step(|state, now| state.bury(worker, now)))
     }
 
     async fn reclaim(&self) -> Result<u64, PortError> {

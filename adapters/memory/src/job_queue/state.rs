@@ -1,64 +1,50 @@
-//! [`State`]: all jobs, and every step from one state to the next.
+//! [`State`]: all jobs, and in which index each is found. The rules are the domain's [`Life`].
 
 mod leases;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem;
-use std::sync::Arc;
 
 use portwright_domain::job::{
-    Enqueued, Job, JobId, JobState, Lease, NewJob, Outcome, Progress, QueueName, Run, TaskName, UniqueKey,
+    Enqueued, Job, JobId, JobState, Life, NewJob, Outcome, Progress, QueueName, Stands, TaskName, UniqueKey,
     WorkerId,
 };
-use portwright_domain::ports::job_queue::Cancelled;
+use portwright_domain::ports::job_queue::{Cancelled, Limits};
 use portwright_domain::{ErrorKind, PortError, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
-use super::Limits;
-use super::ready::{Place, Ready, Turn};
+use super::ready::{Place, Ready};
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     jobs: HashMap<JobId, Record>,
     ready: Ready,
     scheduled: BTreeSet<(Timestamp, JobId)>,
-    /// In the order in which they ended; a job that was made ready again since is passed over.
-    finished: VecDeque<(Timestamp, JobId)>,
+    /// By state, in the order in which they ended; a job that was made ready again since is passed over.
+    ended: HashMap<JobState, VecDeque<(Timestamp, JobId)>>,
     /// The unfinished holder of each key.
     unique: HashMap<(TaskName, UniqueKey), JobId>,
     pub(super) paused: BTreeSet<QueueName>,
     /// Those that hold a job.
     workers: HashMap<WorkerId, Worker>,
-    waiting: usize,
+    waiting: u64,
     enqueued: u64,
+    /// Of all workers, for ageing.
+    starts: u64,
     /// Whether a worker that found nothing might find something now.
     stir: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Record {
-    pub(super) job: Job,
-    pub(super) ready_since: Option<Timestamp>,
-    /// Wakes whoever waits for the outcome.
-    pub(super) ended: Arc<Notify>,
+    spec: NewJob,
+    pub(super) life: Life,
+    progress: Progress,
+    created_at: Timestamp,
     /// Counts jobs in the order in which they came.
     number: u64,
-    stands: Stands,
-    run: Run,
-    /// The newest run that settled, so that settling again is recognised.
-    settled: Option<Run>,
-    cancel: bool,
-    suspect: bool,
-    strikes: u32,
-}
-
-/// In which index a job is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Stands {
-    Scheduled(Timestamp),
-    Ready(Place),
-    Held(WorkerId),
-    Nowhere,
+    /// Tells whoever waits for the outcome.
+    pub(super) outcome: watch::Sender<Option<Outcome>>,
 }
 
 #[derive(Debug)]
@@ -68,34 +54,26 @@ struct Worker {
 }
 
 impl Record {
-    fn new(spec: &NewJob, number: u64, now: Timestamp) -> Self {
-        let job = Job {
-            spec: spec.clone(),
-            state: JobState::Scheduled,
-            attempts: 0,
-            progress: Progress::default(),
-            outcome: None,
-            created_at: now,
-            started_at: None,
-            finished_at: None,
-        };
-        Self {
-            job,
-            ready_since: None,
-            ended: Arc::default(),
-            number,
-            stands: Stands::Nowhere,
-            run: Run(0),
-            settled: None,
-            cancel: false,
-            suspect: false,
-            strikes: 0,
+    pub(super) fn job(&self) -> Job {
+        Job {
+            spec: self.spec.clone(),
+            state: self.life.state(),
+            attempts: self.life.attempts,
+            progress: self.progress.clone(),
+            outcome: self.life.outcome().cloned(),
+            created_at: self.created_at,
+            started_at: self.life.started_at,
+            finished_at: self.life.finished_at(),
         }
     }
 
-    fn is_held_by(&self, lease: &Lease) -> bool {
-        self.run == lease.run && self.stands == Stands::Held(lease.worker.clone())
+    fn unique_key(&self) -> Option<(TaskName, UniqueKey)> {
+        unique_key(&self.spec)
     }
+}
+
+fn unique_key(job: &NewJob) -> Option<(TaskName, UniqueKey)> {
+    job.unique.as_ref().map(|key| (job.task.clone(), key.clone()))
 }
 
 /// What anybody may see.
@@ -120,18 +98,25 @@ impl State {
 
 /// What time does.
 impl State {
-    pub(super) fn pass_time(&mut self, now: Timestamp, limits: Limits) {
+    pub(super) fn pass_time(&mut self, now: Timestamp, limits: &Limits) {
+        self.remove_old(now, limits);
         while let Some(&(due, id)) = self.scheduled.first()
             && due <= now
         {
-            self.make_ready(id, Turn::Usual, now);
+            self.step(id, now, |life| life.fall_due(now));
         }
-        while let Some(&(ended_at, id)) = self.finished.front() {
-            if self.finished.len() <= limits.finished && now < ended_at.plus(limits.retention) {
-                break;
-            }
-            self.finished.pop_front();
-            if self.jobs.get(&id).is_some_and(|record| record.job.finished_at == Some(ended_at)) {
+    }
+
+    /// Removes finished jobs that are too many or too old.
+    pub(super) fn remove_old(&mut self, now: Timestamp, limits: &Limits) {
+        for (state, ended) in &mut self.ended {
+            let retention = limits.retention(*state);
+            while let Some(&(ended_at, id)) = ended.front() {
+                let surplus = ended.len() as u64 > retention.jobs;
+                if !surplus && now < ended_at.plus(retention.age) {
+                    break;
+                }
+                ended.pop_front();
                 self.jobs.remove(&id);
             }
         }
@@ -144,27 +129,34 @@ impl State {
         &mut self,
         jobs: &[NewJob],
         now: Timestamp,
-        limits: Limits,
+        limits: &Limits,
     ) -> Result<Vec<Enqueued>, PortError> {
         const OPERATION: &str = "jobs.enqueue";
         if jobs.iter().any(|job| job.payload.len() > NewJob::MAX_PAYLOAD) {
             return Err(PortError::new(ErrorKind::Unsupported, OPERATION, "a payload is too large"));
         }
         let answers = self.answers_to(jobs);
-        let taken = || answers.iter().zip(jobs).filter(|(answer, _)| **answer == Enqueued::New);
-        if self.waiting + taken().count() > limits.waiting {
+        let taken =
+            || answers.iter().zip(jobs).filter(|(answer, _)| **answer == Enqueued::New).map(|(_, job)| job);
+        let more = taken().count() as u64;
+        if more > 0 && self.waiting + more > limits.room_for(taken()) {
             return Err(PortError::new(ErrorKind::Unavailable, OPERATION, "the queue is full"));
         }
-        for (_, job) in taken() {
+        for job in taken() {
             self.enqueued += 1;
-            self.jobs.insert(job.id, Record::new(job, self.enqueued, now));
-            if let Some(key) = &job.unique {
-                self.unique.insert((job.task.clone(), key.clone()), job.id);
+            let record = Record {
+                spec: job.clone(),
+                life: Life::begin(job, now),
+                progress: Progress::default(),
+                created_at: now,
+                number: self.enqueued,
+                outcome: watch::Sender::new(None),
+            };
+            if let Some(key) = record.unique_key() {
+                self.unique.insert(key, job.id);
             }
-            match job.scheduled_for.filter(|due| *due > now) {
-                Some(due) => self.schedule(job.id, due),
-                None => self.make_ready(job.id, Turn::Usual, now),
-            }
+            self.jobs.insert(job.id, record);
+            self.enter(job.id, now);
         }
         Ok(answers)
     }
@@ -177,8 +169,7 @@ impl State {
             if self.jobs.contains_key(&job.id) || ids.contains(&job.id) {
                 return Enqueued::Known;
             }
-            if let Some(key) = &job.unique {
-                let key = (job.task.clone(), key.clone());
+            if let Some(key) = unique_key(job) {
                 if let Some(holder) = self.unique.get(&key).or_else(|| keys.get(&key)) {
                     return Enqueued::Held(*holder);
                 }
@@ -191,44 +182,22 @@ impl State {
     }
 
     pub(super) fn cancel(&mut self, id: JobId, now: Timestamp) -> Cancelled {
-        let Some(record) = self.jobs.get_mut(&id) else {
-            return Cancelled::Unknown;
-        };
-        match record.stands {
-            Stands::Held(_) => {
-                record.cancel = true;
-                Cancelled::Requested
-            }
-            Stands::Scheduled(_) | Stands::Ready(_) => {
-                self.end(id, Outcome::Cancelled, now);
-                Cancelled::Prevented
-            }
-            Stands::Nowhere => Cancelled::TooLate,
-        }
+        self.step(id, now, |life| life.cancel(now)).unwrap_or(Cancelled::Unknown)
     }
 
     pub(super) fn retry(&mut self, id: JobId, now: Timestamp) -> Result<bool, PortError> {
-        let record = self
-            .jobs
-            .get_mut(&id)
-            .filter(|record| record.job.state.is_terminal() && record.job.state.may_become(JobState::Ready));
-        let Some(record) = record else {
-            return Ok(false);
-        };
-        if let Some(key) = &record.job.spec.unique {
-            let key = (record.job.spec.task.clone(), key.clone());
-            if self.unique.contains_key(&key) {
-                return Err(PortError::conflict("jobs.retry", "jobs.unique"));
-            }
-            self.unique.insert(key, id);
+        let may_be = |record: &&Record| record.life.clone().retry(now);
+        let key = self.jobs.get(&id).filter(may_be).and_then(Record::unique_key);
+        if key.as_ref().is_some_and(|key| self.unique.contains_key(key)) {
+            return Err(PortError::conflict("jobs.retry", "jobs.unique"));
         }
-        record.job.attempts = 0;
-        record.job.progress = Progress::default();
-        record.job.outcome = None;
-        record.job.finished_at = None;
-        (record.cancel, record.suspect, record.strikes) = (false, false, 0);
-        self.make_ready(id, Turn::Usual, now);
-        Ok(true)
+        let retried = self.step(id, now, |life| life.retry(now)).unwrap_or(false);
+        if retried && let Some(record) = self.jobs.get_mut(&id) {
+            record.progress = Progress::default();
+            record.outcome.send_replace(None);
+            self.unique.extend(key.map(|key| (key, id)));
+        }
+        Ok(retried)
     }
 
     pub(super) fn set_paused(&mut self, queue: &QueueName, paused: bool) {
@@ -242,70 +211,75 @@ impl State {
 
 /// The steps themselves.
 impl State {
-    fn schedule(&mut self, id: JobId, due: Timestamp) {
-        self.enter(id, Stands::Scheduled(due));
+    /// Lets one job take a step, and moves it from index to index; `None` if it is unknown.
+    fn step<T>(&mut self, id: JobId, now: Timestamp, step: impl FnOnce(&mut Life) -> T) -> Option<T> {
+        let mut life = self.jobs.get(&id)?.life.clone();
+        let answer = step(&mut life);
+        let moves = self.jobs.get(&id).is_some_and(|record| record.life.stands != life.stands);
+        if moves {
+            self.leave(id);
+        }
         if let Some(record) = self.jobs.get_mut(&id) {
-            record.job.state = JobState::Scheduled;
+            record.life = life;
         }
-    }
-
-    fn make_ready(&mut self, id: JobId, turn: Turn, now: Timestamp) {
-        let Some(record) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        record.job.state = JobState::Ready;
-        record.ready_since = Some(now);
-        let place = Place::new(turn, &record.job.spec, record.number);
-        self.enter(id, Stands::Ready(place));
-    }
-
-    fn end(&mut self, id: JobId, outcome: Outcome, now: Timestamp) {
-        self.enter(id, Stands::Nowhere);
-        let Some(record) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        record.job.state = outcome.state();
-        record.job.outcome = Some(outcome);
-        record.job.finished_at = Some(now);
-        if let Some(key) = &record.job.spec.unique {
-            self.unique.remove(&(record.job.spec.task.clone(), key.clone()));
+        if moves {
+            self.enter(id, now);
         }
-        record.ended.notify_waiters();
-        self.finished.push_back((now, id));
+        Some(answer)
     }
 
-    /// Takes a job out of the index where it is, and puts it into another.
-    fn enter(&mut self, id: JobId, next: Stands) {
-        let Some(record) = self.jobs.get_mut(&id) else {
+    /// Takes a job out of the index where it is.
+    fn leave(&mut self, id: JobId) {
+        let Some(record) = self.jobs.get(&id) else {
             return;
         };
-        let spec = &record.job.spec;
-        match &next {
+        match &record.life.stands {
+            Stands::Scheduled(due) => drop(self.scheduled.remove(&(*due, id))),
+            Stands::Ready(turn) => {
+                let place = Place::new(*turn, &record.spec, record.life.since, record.number);
+                self.ready.remove(&record.spec, place);
+            }
+            Stands::Running(worker) => {
+                if let Some(holder) = self.workers.get_mut(worker) {
+                    holder.jobs.remove(&id);
+                }
+            }
+            Stands::Ended(outcome, _) => {
+                self.ended.entry(outcome.state()).or_default().retain(|(_, ended)| *ended != id);
+            }
+        }
+        self.waiting -= u64::from(waits(&record.life));
+    }
+
+    /// Puts it into the one where it belongs.
+    fn enter(&mut self, id: JobId, now: Timestamp) {
+        let Some(record) = self.jobs.get(&id) else {
+            return;
+        };
+        // A job that is ready, or a worker that no longer holds one, may let a suspect start.
+        self.stir |= record.life.state() != JobState::Running;
+        self.waiting += u64::from(waits(&record.life));
+        match &record.life.stands {
             Stands::Scheduled(due) => drop(self.scheduled.insert((*due, id))),
-            Stands::Ready(place) => self.ready.insert(spec, *place),
-            Stands::Held(worker) => {
+            Stands::Ready(turn) => {
+                let place = Place::new(*turn, &record.spec, record.life.since, record.number);
+                self.ready.insert(&record.spec, place, now);
+            }
+            Stands::Running(worker) => {
                 let fresh = Worker { lease_ends: Timestamp::UNIX_EPOCH, jobs: BTreeSet::new() };
                 self.workers.entry(worker.clone()).or_insert(fresh).jobs.insert(id);
             }
-            Stands::Nowhere => {}
-        }
-        let waits = |stands: &Stands| matches!(stands, Stands::Scheduled(_) | Stands::Ready(_));
-        self.stir |= waits(&next);
-        self.waiting += usize::from(waits(&next));
-        let before = mem::replace(&mut record.stands, next);
-        self.waiting -= usize::from(waits(&before));
-        match before {
-            Stands::Scheduled(due) => drop(self.scheduled.remove(&(due, id))),
-            Stands::Ready(place) => self.ready.remove(spec, place),
-            Stands::Held(worker) => {
-                if let Some(holder) = self.workers.get_mut(&worker) {
-                    holder.jobs.remove(&id);
-                    if holder.jobs.is_empty() {
-                        self.workers.remove(&worker);
-                    }
+            Stands::Ended(outcome, at) => {
+                if let Some(key) = record.unique_key().filter(|key| self.unique.get(key) == Some(&id)) {
+                    self.unique.remove(&key);
                 }
+                record.outcome.send_replace(Some(outcome.clone()));
+                self.ended.entry(outcome.state()).or_default().push_back((*at, id));
             }
-            Stands::Nowhere => {}
         }
     }
+}
+
+fn waits(life: &Life) -> bool {
+    matches!(life.stands, Stands::Scheduled(_) | Stands::Ready(_))
 }

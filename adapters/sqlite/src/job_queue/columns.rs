@@ -16,7 +16,7 @@ use crate::outbox::duration;
 /// The columns that [`Columns::life`] reads.
 macro_rules! life {
     () => {
-        "state, line, since, due, worker, attempts, run, settled, cancel, suspect, strikes, struck_at, started_at, \
+        "state, rank, since, due, worker, attempts, run, settled, cancel, suspect, strikes, struck_at, started_at, \
          finished_at, cause, detail, result"
     };
 }

@@ -22,6 +22,7 @@
 //! dropped the dirty pages: from then on nothing is promised until the process starts anew.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,9 +40,9 @@ const UNASKED: Duration = Duration::from_secs(1);
 
 pub(super) struct Disk {
     /// The newest commit.
-    committed: AtomicU64,
+    committed: Arc<AtomicU64>,
     /// Whether the thread knows that there is something to sync.
-    told: AtomicBool,
+    told: Arc<AtomicBool>,
     calls: Sender<Call>,
     synced: watch::Receiver<Synced>,
 }
@@ -61,42 +62,23 @@ enum Call {
 
 impl Disk {
     /// Watches the log of this database, to which a connection is open.
-    pub(super) fn of(database: &Path) -> std::io::Result<Arc<Self>> {
+    pub(super) fn of(database: &Path) -> io::Result<Arc<Self>> {
         let log = File::open(wal::beside(database, "-wal"))?;
         if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             File::open(folder)?.sync_all()?;
         }
+        Self::syncing(move || log.sync_data())
+    }
+
+    /// Calls this on a thread of its own whenever something has to be synced.
+    fn syncing(sync: impl Fn() -> io::Result<()> + Send + 'static) -> io::Result<Arc<Self>> {
         let (calls, called) = channel();
-        let (sender, synced) = watch::channel(Synced::UpTo(0));
-        let disk = Arc::new(Self {
-            committed: AtomicU64::new(0),
-            told: AtomicBool::new(false),
-            calls,
-            synced,
-        });
-        let weak = Arc::downgrade(&disk);
-        std::thread::Builder::new().name("queue-disk".to_owned()).spawn(move || {
-            let mut newest = 0;
-            while wait_for_call(&called) {
-                let Some(disk) = weak.upgrade() else { break };
-                disk.told.store(false, Ordering::Release);
-                let committed = disk.committed.load(Ordering::Acquire);
-                drop(disk);
-                if committed == newest {
-                    continue;
-                }
-                newest = committed;
-                match log.sync_data() {
-                    Ok(()) => sender.send_replace(Synced::UpTo(committed)),
-                    Err(error) => {
-                        tracing::error!(%error, "the log of the queue cannot be synced: nothing is promised any more");
-                        sender.send_replace(Synced::Failed);
-                        break;
-                    }
-                };
-            }
-        })?;
-        Ok(disk)
+        let (synced_to, synced) = watch::channel(Synced::UpTo(0));
+        let (committed, told) = (Arc::default(), Arc::default());
+        let disk = Self { committed: Arc::clone(&committed), told: Arc::clone(&told), calls, synced };
+        let work = move || keep_synced(&sync, &called, &committed, &told, &synced_to);
+        std::thread::Builder::new().name("queue-disk".to_owned()).spawn(work)?;
+        Ok(Arc::new(disk))
     }
 
     /// The writer has committed once more; answers the number of that commit.
@@ -113,7 +95,9 @@ impl Disk {
     pub(super) async fn reached(&self, commit: u64, wait: Duration) -> Result<(), PortError> {
         let unavailable = |detail| PortError::new(ErrorKind::Unavailable, "jobs.sync", detail);
         let mut synced = self.synced.clone();
-        let is_over = |synced: &Synced| matches!(synced, Synced::UpTo(upto) if *upto >= commit) || *synced == Synced::Failed;
+        let is_over = |synced: &Synced| {
+            matches!(synced, Synced::UpTo(upto) if *upto >= commit) || *synced == Synced::Failed
+        };
         if !is_over(&synced.borrow_and_update()) {
             drop(self.calls.send(Call::Now));
         }
@@ -123,6 +107,31 @@ impl Disk {
             Ok(Ok(Synced::Failed) | Err(_)) => Err(unavailable("the disk reported an error")),
             Err(_elapsed) => Err(unavailable("the disk is too slow")),
         }
+    }
+}
+
+/// Works until the disk is dropped, or cannot be trusted any more.
+fn keep_synced(
+    sync: &impl Fn() -> io::Result<()>,
+    called: &Receiver<Call>,
+    committed: &AtomicU64,
+    told: &AtomicBool,
+    synced: &watch::Sender<Synced>,
+) {
+    let mut newest = 0;
+    while wait_for_call(called) {
+        told.store(false, Ordering::Release);
+        let commit = committed.load(Ordering::Acquire);
+        if commit == newest {
+            continue;
+        }
+        newest = commit;
+        if let Err(error) = sync() {
+            tracing::error!(%error, "the log of the queue cannot be synced: nothing is promised any more");
+            synced.send_replace(Synced::Failed);
+            return;
+        }
+        synced.send_replace(Synced::UpTo(commit));
     }
 }
 
@@ -137,4 +146,83 @@ fn wait_for_call(called: &Receiver<Call>) -> bool {
     // One sync is for all.
     while called.try_recv().is_ok() {}
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_commit_is_reached_only_when_a_sync_that_began_after_it_has_ended() {
+        // Each sync takes one permission, so that it ends when the test says so.
+        let (permit, permitted) = sync_channel(100);
+        let began = Arc::new(AtomicU64::new(0));
+        let begins = began.clone();
+        let disk = Disk::syncing(move || {
+            begins.fetch_add(1, Ordering::SeqCst);
+            permitted.recv().map_err(io::Error::other)
+        });
+        let disk = disk.expect("a thread");
+        let first = disk.committed();
+        let early = disk.reached(first, Duration::from_millis(20)).await.expect_err("nothing is synced yet");
+        assert_eq!(early.kind(), ErrorKind::Unavailable);
+        assert_eq!(began.load(Ordering::SeqCst), 1, "whoever waits is not kept waiting");
+
+        let second = disk.committed();
+        permit.send(()).expect("it waits");
+        disk.reached(first, LONG).await.expect("synced");
+        disk.reached(second, Duration::from_millis(20)).await.expect_err("that sync began before");
+        permit.send(()).expect("it waits");
+        disk.reached(second, LONG).await.expect("synced");
+    }
+
+    #[tokio::test]
+    async fn one_sync_is_for_all_who_wait() {
+        let (permit, permitted) = sync_channel(100);
+        let syncs = Arc::new(AtomicU64::new(0));
+        let count = syncs.clone();
+        let disk = Disk::syncing(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            permitted.recv().map_err(io::Error::other)
+        });
+        let disk = disk.expect("a thread");
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            let (disk, commit) = (disk.clone(), disk.committed());
+            waiting.spawn(async move { disk.reached(commit, LONG).await.is_ok() });
+        }
+        for _ in 0..3 {
+            permit.send(()).expect("it waits");
+        }
+        assert!(waiting.join_all().await.into_iter().all(|reached| reached));
+        assert!(syncs.load(Ordering::SeqCst) <= 3);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_synced_presently() {
+        let (synced, syncs) = sync_channel(1);
+        let disk = Disk::syncing(move || synced.send(()).map_err(io::Error::other)).expect("a thread");
+        disk.committed();
+        tokio::task::spawn_blocking(move || syncs.recv_timeout(LONG))
+            .await
+            .expect("no panic")
+            .expect("synced");
+        disk.reached(1, LONG).await.expect("synced");
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_sync_nothing_is_promised_any_more() {
+        let disk = Disk::syncing(|| Err(io::Error::other("on cue"))).expect("a thread");
+        for _ in 0..2 {
+            let refused = disk.reached(disk.committed(), LONG).await.expect_err("refused");
+            assert_eq!(
+                (refused.kind(), refused.detail()),
+                (ErrorKind::Unavailable, "the disk reported an error")
+            );
+        }
+    }
 }

@@ -1,49 +1,90 @@
 //! [`Log`]: keeps the write-ahead log of the queue small.
 //!
-//! The writer does not checkpoint by itself, since SQLite would do so in the middle of a commit that somebody waits for.
+//! SQLite by itself would copy the log into the database file in the middle of a commit that somebody waits for, syncs
+//! included. Here a thread of its own copies beside the writer. If it catches up in a moment without commits, the log
+//! begins anew by itself with the next one; under load that moment never comes, and past a size the writer copies what
+//! is left and begins it anew.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
 use rusqlite::{Connection, Result};
 
-use crate::wal;
+use super::open;
+use crate::open::BUSY_TIMEOUT;
 
-/// The log begins anew when it is larger than this many bytes.
-const LARGE: u64 = 16 << 20;
-/// How much more has to come after a vain attempt before the next one.
-const PATIENCE: u64 = 4 << 20;
+/// So many pages of 4 KiB wait to be copied at most before somebody is called to do so.
+const COPIED_AT: i64 = 1_000;
+/// The log begins anew when it has this many pages: 64 MiB.
+const LARGE: i64 = 16_384;
+/// How many more have to come after a vain attempt before the next one.
+const PATIENCE: i64 = 1_000;
+/// How long the writer waits for readers that still need the log.
+const READER: Duration = Duration::from_millis(250);
 
 pub(super) struct Log {
-    path: PathBuf,
-    large: u64,
+    copy: SyncSender<()>,
+    large: i64,
+}
+
+/// Pages in the log, and how many of them were copied.
+struct Pages {
+    logged: i64,
+    copied: i64,
 }
 
 impl Log {
-    pub(super) fn of(database: &Path) -> Self {
-        Self { path: wal::beside(database, "-wal"), large: LARGE }
-    }
-
-    fn size(&self) -> u64 {
-        std::fs::metadata(&self.path).map_or(0, |file| file.len())
-    }
-
-    /// Copies a log that has become large into the file, and begins it anew.
-    pub(super) fn keep_small(&mut self, connection: &Connection) {
-        if self.size() < self.large {
-            return;
-        }
-        self.large = match truncate(connection) {
-            Ok(true) => LARGE,
-            Ok(false) => self.size() + PATIENCE,
-            Err(error) => {
-                tracing::warn!(%error, "the log of the queue could not be copied into its file");
-                self.size() + PATIENCE
+    pub(super) fn of(database: &Path) -> std::io::Result<Self> {
+        let (copy, called) = sync_channel(1);
+        let database = database.to_owned();
+        let work = move || {
+            let mut connection = None;
+            while called.recv().is_ok() {
+                if let Err(error) = copy_pages(&mut connection, &database) {
+                    tracing::warn!(%error, "the log of the queue could not be copied into its file");
+                }
             }
         };
+        std::thread::Builder::new().name("queue-log".to_owned()).spawn(work)?;
+        Ok(Self { copy, large: LARGE })
+    }
+
+    /// Has the log copied, if it is worth it.
+    pub(super) fn keep_small(&mut self, connection: &Connection) {
+        match self.look(connection) {
+            Ok(large) => self.large = large,
+            Err(error) => tracing::warn!(%error, "the log of the queue could not begin anew"),
+        }
+    }
+
+    fn look(&self, connection: &Connection) -> Result<i64> {
+        let pages = checkpoint(connection, "PRAGMA wal_checkpoint(NOOP)")?;
+        if pages.logged >= self.large {
+            connection.busy_timeout(READER)?;
+            let left = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            let left = left?;
+            return Ok(if left.logged == 0 { LARGE } else { left.logged + PATIENCE });
+        }
+        if pages.logged - pages.copied >= COPIED_AT {
+            // An error is a call that is there already.
+            self.copy.try_send(()).ok();
+        }
+        Ok(self.large)
     }
 }
 
-/// False if a reader held on to the log for too long.
-fn truncate(connection: &Connection) -> Result<bool> {
-    connection.prepare_cached("PRAGMA wal_checkpoint(TRUNCATE)")?.query_row([], |row| Ok(row.get::<_, i64>(0)? == 0))
+fn copy_pages(connection: &mut Option<Connection>, database: &Path) -> Result<()> {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(open::writer(database)?),
+    };
+    checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)").map(drop)
+}
+
+fn checkpoint(connection: &Connection, pragma: &str) -> Result<Pages> {
+    connection
+        .prepare_cached(pragma)?
+        .query_row([], |row| Ok(Pages { logged: row.get(1)?, copied: row.get(2)? }))
 }

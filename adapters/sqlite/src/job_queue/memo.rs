@@ -51,7 +51,8 @@ impl Memo {
             memo.learn(lane, number, now);
         }
         let mut paused = connection.prepare("SELECT queue FROM paused")?;
-        let paused = paused.query_map([], |row| Columns::of(row).parsed(|text| QueueName::parse(text).ok()))?;
+        let paused =
+            paused.query_map([], |row| Columns::of(row).parsed(|text| QueueName::parse(text).ok()))?;
         memo.paused = paused.collect::<Result<_>>()?;
         memo.count(connection)?;
         Ok(memo)

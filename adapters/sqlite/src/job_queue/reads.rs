@@ -149,7 +149,8 @@ pub(super) fn list(
     }
     let Condition { sql, values } = condition;
     // One more row tells whether there are more.
-    let asked = format!("{JOB} WHERE {sql} ORDER BY created_at DESC, id DESC LIMIT {limit} + 1 OFFSET {skipped}");
+    let asked =
+        format!("{JOB} WHERE {sql} ORDER BY created_at DESC, id DESC LIMIT {limit} + 1 OFFSET {skipped}");
     let mut statement = connection.prepare_cached(&asked)?;
     let found = statement.query_map(params_from_iter(&values), |row| job(row, now))?;
     let mut rows = found.collect::<Result<Vec<_>>>()?;
@@ -158,7 +159,9 @@ pub(super) fn list(
     let rest = match page {
         PageRequest::Numbered { .. } => {
             let count = format!("SELECT count(*) FROM jobs JOIN lanes USING (lane) WHERE {sql}");
-            Rest::Total(connection.prepare_cached(&count)?.query_row(params_from_iter(&values), |row| row.get(0))?)
+            Rest::Total(
+                connection.prepare_cached(&count)?.query_row(params_from_iter(&values), |row| row.get(0))?,
+            )
         }
         PageRequest::Walk { .. } => {
             let last = rows.last().filter(|_| more);
@@ -196,4 +199,3 @@ pub(super) fn queues(connection: &Connection, now: Timestamp) -> Result<Vec<Queu
     };
     connection.prepare_cached(SQL)?.query_map([], status)?.collect()
 }
-

@@ -1,7 +1,9 @@
 //! Jobs as rows: the statements that read and write one job.
 
 use portwright_domain::Timestamp;
-use portwright_domain::job::{Backoff, Death, JobId, JobState, Life, NewJob, Outcome, Priority, Progress, Stands, Turn};
+use portwright_domain::job::{
+    Backoff, Death, JobId, JobState, Life, NewJob, Outcome, Priority, Progress, Stands, Turn,
+};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::columns::{Columns, Lane, life, spec};
@@ -31,14 +33,20 @@ pub(super) fn number_of(state: JobState) -> i64 {
     (0..).zip(JobState::ALL).find(|(_, known)| *known == state).map_or(-1, |(number, _)| number)
 }
 
-fn line(life: &Life, priority: Priority) -> u8 {
+fn rank(life: &Life, priority: Priority) -> u8 {
     let turn = if let Stands::Ready(turn) = life.stands { turn } else { Turn::Usual };
-    turn.line(priority)
+    turn.rank(priority)
 }
 
 /// Adds a job unless one of this id, or another unfinished one with its unique key, is there already.
-pub(super) fn insert(connection: &Connection, job: &NewJob, lane: i64, life: &Life, now: Timestamp) -> Result<bool> {
-    const SQL: &str = "INSERT INTO jobs (state, line, since, due, attempts, run, cancel, suspect, strikes, created_at, \
+pub(super) fn insert(
+    connection: &Connection,
+    job: &NewJob,
+    lane: i64,
+    life: &Life,
+    now: Timestamp,
+) -> Result<bool> {
+    const SQL: &str = "INSERT INTO jobs (state, rank, since, due, attempts, run, cancel, suspect, strikes, created_at, \
          id, lane, priority, max_attempts, backoff, backoff_cap, timeout, scheduled_for, unique_by, created_by, trace, \
          payload) VALUES (?, ?, ?, ?, 0, 0, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
     let due = if let Stands::Scheduled(due) = life.stands { Some(due.unix_micros()) } else { None };
@@ -48,7 +56,7 @@ pub(super) fn insert(connection: &Connection, job: &NewJob, lane: i64, life: &Li
     };
     let added = connection.prepare_cached(SQL)?.execute(params![
         number_of(life.state()),
-        line(life, job.priority),
+        rank(life, job.priority),
         life.since.unix_micros(),
         due,
         now.unix_micros(),
@@ -70,7 +78,7 @@ pub(super) fn insert(connection: &Connection, job: &NewJob, lane: i64, life: &Li
 
 /// Writes the life of a job.
 pub(super) fn update(connection: &Connection, record: &Record) -> Result<()> {
-    const SQL: &str = "UPDATE jobs SET state = ?, line = ?, due = ?, worker = ?, attempts = ?, run = ?, settled = ?, \
+    const SQL: &str = "UPDATE jobs SET state = ?, rank = ?, due = ?, worker = ?, attempts = ?, run = ?, settled = ?, \
          cancel = ?, suspect = ?, strikes = ?, struck_at = ?, started_at = ?, finished_at = ?, cause = ?, detail = ?, \
          result = ?, since = ? WHERE number = ?";
     let life = &record.life;
@@ -91,7 +99,7 @@ pub(super) fn update(connection: &Connection, record: &Record) -> Result<()> {
     }
     connection.prepare_cached(SQL)?.execute(params![
         number_of(life.state()),
-        line(life, record.priority),
+        rank(life, record.priority),
         due,
         worker,
         life.attempts,
@@ -123,13 +131,15 @@ pub(super) fn update_progress(connection: &Connection, number: i64, progress: &P
 
 /// The job of this id.
 pub(super) fn find(connection: &Connection, id: JobId) -> Result<Option<Record>> {
-    const SQL: &str = concat!("SELECT ", life!(), ", number, id, priority, max_attempts FROM jobs WHERE id = ?");
+    const SQL: &str =
+        concat!("SELECT ", life!(), ", number, id, priority, max_attempts FROM jobs WHERE id = ?");
     connection.prepare_cached(SQL)?.query_row([id.0.as_bytes().as_slice()], record).optional()
 }
 
 /// The job of this number.
 pub(super) fn get(connection: &Connection, number: i64) -> Result<Record> {
-    const SQL: &str = concat!("SELECT ", life!(), ", number, id, priority, max_attempts FROM jobs WHERE number = ?");
+    const SQL: &str =
+        concat!("SELECT ", life!(), ", number, id, priority, max_attempts FROM jobs WHERE number = ?");
     connection.prepare_cached(SQL)?.query_row([number], record)
 }
 
@@ -139,7 +149,8 @@ pub(super) fn get_whole(connection: &Connection, number: i64, lane: &Lane) -> Re
     connection.prepare_cached(SQL)?.query_row([number], |row| {
         let mut columns = Columns::of(row);
         let (life, job) = (columns.life()?, columns.spec(lane)?);
-        let record = Record { number, id: job.id, priority: job.priority, max_attempts: job.max_attempts, life };
+        let record =
+            Record { number, id: job.id, priority: job.priority, max_attempts: job.max_attempts, life };
         Ok((record, job))
     })
 }

@@ -1,6 +1,6 @@
 //! [`Tick`]: one transaction of the writer, and what the caller's half asks of it.
 
-use portwright_domain::job::{Enqueued, JobId, JobState, Life, NewJob, Outcome, QueueName};
+use portwright_domain::job::{Enqueued, JobId, JobState, Life, NewJob, Outcome, Progress, QueueName};
 use portwright_domain::ports::job_queue::{Cancelled, Limits};
 use portwright_domain::{ErrorKind, PortError, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, params};
@@ -73,7 +73,9 @@ impl Tick<'_> {
             return Ok(Enqueued::Known);
         }
         self.connection
-            .prepare_cached("SELECT id FROM jobs WHERE unique_by = ? AND unique_by IS NOT NULL AND state < 3")?
+            .prepare_cached(
+                "SELECT id FROM jobs WHERE unique_by = ? AND unique_by IS NOT NULL AND state < 3",
+            )?
             .query_row([record::unique_by(job)], |row| Columns::of(row).id())
             .map(Enqueued::Held)
     }
@@ -101,7 +103,7 @@ impl Tick<'_> {
         let number = record.number;
         let retried = self.step(record, |life| life.retry(now))?;
         if retried {
-            record::update_progress(self.connection, number, &Default::default())?;
+            record::update_progress(self.connection, number, &Progress::default())?;
         }
         Ok(Ok(retried))
     }
@@ -148,8 +150,7 @@ impl Tick<'_> {
     pub(super) fn fall_due(&mut self) -> Result<()> {
         const SQL: &str = "UPDATE jobs SET state = 1, due = NULL WHERE number IN \
              (SELECT number FROM jobs WHERE state = 0 AND due <= ? ORDER BY due LIMIT ?)";
-        let fallen =
-            self.connection.prepare_cached(SQL)?.execute(params![self.now.unix_micros(), SLICE])?;
+        let fallen = self.connection.prepare_cached(SQL)?.execute(params![self.now.unix_micros(), SLICE])?;
         self.stirred |= fallen > 0;
         Ok(())
     }

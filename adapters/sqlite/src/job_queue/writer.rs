@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use portwright_domain::job::{JobId, Lease, LeasedJob, Outcome};
 use portwright_domain::ports::Clock;
-use portwright_domain::ports::job_queue::{Exchange, LeaseRequest, Limits, Settlement, Verdict};
+use portwright_domain::ports::job_queue::{Exchange, LeaseRequest, Limits};
 use portwright_domain::{ErrorKind, PortError, Timestamp};
 use rusqlite::{Connection, Result};
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
+use super::hand_back::{Answer, HandBack, leases};
 use super::log::Log;
 use super::memo::Memo;
 use super::tick::Tick;
@@ -66,26 +67,9 @@ pub(super) enum Message {
 /// A worker that waits for a job.
 pub(super) struct Parked {
     pub(super) want: LeaseRequest,
-    pub(super) reply: oneshot::Sender<Exchange>,
+    pub(super) reply: oneshot::Sender<Answer>,
     /// Whether it was looked for one since it came.
     pub(super) tried: bool,
-}
-
-/// The jobs of a worker that went away while it waited for them.
-struct HandBack(Vec<Lease>);
-
-impl Work for HandBack {
-    fn run(&mut self, tick: &mut Tick<'_>) -> Result<()> {
-        for lease in &self.0 {
-            tick.settle(&Settlement { lease: lease.clone(), verdict: Verdict::Release })?;
-        }
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, outcome: Result<u64, Failure>) -> Vec<Lease> {
-        // Once more; the lease ends by itself at the latest.
-        outcome.map_or(self.0, |_| Vec::new())
-    }
 }
 
 pub(super) struct Writer {
@@ -218,8 +202,8 @@ impl Writer {
         for (place, leased) in committed.handed.into_iter().rev() {
             let parked = self.parked.remove(place);
             let exchange = Exchange { settled: Vec::new(), leased };
-            if let Err(exchange) = parked.reply.send(exchange) {
-                unheard.extend(exchange.leased.into_iter().map(|leased| leased.lease));
+            if let Err(Ok((exchange, _))) = parked.reply.send(Ok((exchange, commit))) {
+                unheard.extend(leases(exchange));
             }
         }
         for work in group {
@@ -272,13 +256,13 @@ where
     T: Send + 'static,
     F: FnMut(&mut Tick<'_>) -> Result<T> + Send + 'static,
 {
-    pub(super) fn new(
+    pub(super) fn ask(
         operation: &'static str,
         run: F,
+        reply: oneshot::Sender<Result<(T, u64), PortError>>,
         unheard: fn(T) -> Vec<Lease>,
-    ) -> (Message, oneshot::Receiver<Result<(T, u64), PortError>>) {
-        let (reply, answered) = oneshot::channel();
-        (Message::Work(Box::new(Self { operation, run, answer: None, unheard, reply })), answered)
+    ) -> Message {
+        Message::Work(Box::new(Self { operation, run, answer: None, unheard, reply }))
     }
 }
 

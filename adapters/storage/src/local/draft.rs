@@ -21,12 +21,14 @@ use super::tree::Tree;
 /// else has put an object there and removed it again.
 const MOVES: usize = 1_000;
 
-/// A file that is written and then published or discarded.
+/// A file that is written and then published; dropped before, it is removed.
 pub(crate) struct Draft {
     tree: Arc<Tree>,
+    /// Ours as long as the file has it: what is published gives it free for others.
     name: String,
     file: File,
     given_up: AtomicBool,
+    published: AtomicBool,
 }
 
 impl Draft {
@@ -42,7 +44,8 @@ impl Draft {
             };
             // Somebody who sweeps may have come between the two calls, and then removes the file, or has.
             if lock(&file)? && rustix::fs::fstat(&file)?.st_nlink > 0 {
-                return Ok(Self { tree, name, file: file.into(), given_up: AtomicBool::new(false) });
+                let (file, given_up, published) = (file.into(), AtomicBool::default(), AtomicBool::default());
+                return Ok(Self { tree, name, file, given_up, published });
             }
         }
     }
@@ -62,16 +65,15 @@ impl Draft {
 
         let (folders, name) = layout::place(key);
         for _ in 0..MOVES {
-            let folders = match self.tree.make(&folders) {
+            let folder = match self.tree.make(&folders) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 made => made?,
             };
-            let innermost = &folders[folders.len() - 1];
-            match self.rename_to(innermost, name) {
+            match self.rename_to(&folder, name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    rustix::fs::fsync(innermost)?;
+                    rustix::fs::fsync(&folder)?;
                     return Ok(facts);
                 }
             }
@@ -84,19 +86,23 @@ impl Draft {
         if self.given_up.load(Ordering::Acquire) {
             return Err(io::Error::other("the put was given up"));
         }
-        Ok(rustix::fs::renameat(&self.tree.drafts, &self.name, folder, name)?)
+        rustix::fs::renameat(&self.tree.drafts, &self.name, folder, name)?;
+        self.published.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Never becomes an object from now on, unless it already did. Does not wait for anything.
     pub(crate) fn give_up(&self) {
         self.given_up.store(true, Ordering::Release);
     }
+}
 
-    /// Gives it up and removes the file. If there is none any more, it was published, or removed by hand.
-    pub(crate) fn discard(&self) {
-        self.give_up();
-        // What cannot be removed now is swept away later.
-        rustix::fs::unlinkat(&self.tree.drafts, &self.name, AtFlags::empty()).ok();
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !*self.published.get_mut() {
+            // What cannot be removed now is swept away later.
+            rustix::fs::unlinkat(&self.tree.drafts, &self.name, AtFlags::empty()).ok();
+        }
     }
 }
 
@@ -159,7 +165,7 @@ mod tests {
         draft.give_up();
         assert!(draft.publish("a/b").is_err());
         assert_eq!(tree.open_object("a/b").expect_err("no object").kind(), io::ErrorKind::NotFound);
-        draft.discard();
+        drop(draft);
         assert_eq!(drafts(&tree), 0);
     }
 
@@ -168,8 +174,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let (ours, theirs) = (tree(&root), tree(&root));
         let held = Draft::new(ours.clone()).expect("a draft");
-        // Its file is closed, as by the end of its process, and its name stays.
-        drop(Draft::new(ours.clone()).expect("a draft"));
+        std::fs::write(ours.root().join("drafts/1-1"), "left behind").expect("written");
         assert_eq!(drafts(&theirs), 2);
         sweep(&theirs).expect("swept");
         assert_eq!(drafts(&theirs), 1);
@@ -179,11 +184,37 @@ mod tests {
     }
 
     #[test]
-    fn processes_of_the_same_number_make_drafts_of_their_own() {
+    fn processes_of_the_same_number_leave_each_others_drafts_alone() {
         let root = tempfile::tempdir().expect("a folder");
         let (ours, theirs) = (tree(&root), tree(&root));
-        let (one, other) = (Draft::new(ours).expect("a draft"), Draft::new(theirs).expect("a draft"));
+        let one = Draft::new(ours.clone()).expect("a draft");
+        let other = Draft::new(theirs.clone()).expect("a draft");
         assert_ne!(one.name, other.name);
+        one.publish("a").expect("published");
+        let same = Draft::new(tree(&root)).expect("a draft");
+        assert_eq!(one.name, same.name, "the name is free again");
+        drop(one);
+        same.publish("b").expect("published");
+    }
+
+    #[test]
+    fn a_folder_that_is_removed_meanwhile_is_made_again() {
+        let root = tempfile::tempdir().expect("a folder");
+        let tree = tree(&root);
+        std::thread::scope(|threads| {
+            for number in 0..4 {
+                let (tree, key) = (tree.clone(), format!("folder/in/{number}"));
+                threads.spawn(move || {
+                    for _ in 0..200 {
+                        let draft = Draft::new(tree.clone()).expect("a draft");
+                        draft.publish(&key).expect("published");
+                        tree.open_object(&key).expect("it is there");
+                        tree.remove(&key).expect("removed");
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read_dir(root.path().join("objects")).expect("a folder").count(), 0);
     }
 
     #[test]

@@ -66,8 +66,8 @@ fn find(tree: &Tree, wanted: &Wanted) -> io::Result<Vec<oio::Entry>> {
         Some((folder, _)) => (format!("{folder}/"), layout::folders(folder)),
     };
     let mut found = Vec::new();
-    if let Some(entered) = unless_gone(tree.enter(&folders))? {
-        visit(&entered[entered.len() - 1], &path, wanted, &mut found)?;
+    if let Some(folder) = unless_gone(tree.enter(&folders))? {
+        visit(&folder, &path, wanted, &mut found)?;
     }
     Ok(found)
 }

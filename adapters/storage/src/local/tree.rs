@@ -74,60 +74,56 @@ impl Tree {
         }
     }
 
-    /// Enters folders, one within the other. Answers all of them, from the outermost on, behind the one of all objects;
-    /// there is always a last one.
-    pub(super) fn enter(&self, folders: &[String]) -> io::Result<Vec<OwnedFd>> {
-        self.walk(folders, enter)
+    /// Enters folders, one within the other, and answers the innermost; without any, the one of all objects.
+    pub(super) fn enter(&self, folders: &[String]) -> io::Result<OwnedFd> {
+        folders.iter().try_fold(self.objects.try_clone()?, |outer, name| enter(&outer, name))
     }
 
     /// The same, and makes those that are missing.
-    pub(super) fn make(&self, folders: &[String]) -> io::Result<Vec<OwnedFd>> {
-        self.walk(folders, make_folder)
-    }
-
-    fn walk(
-        &self,
-        folders: &[String],
-        step: impl Fn(&OwnedFd, &str) -> io::Result<OwnedFd>,
-    ) -> io::Result<Vec<OwnedFd>> {
-        let mut entered = vec![self.objects.try_clone()?];
-        for (depth, name) in folders.iter().enumerate() {
-            entered.push(step(&entered[depth], name)?);
-        }
-        Ok(entered)
+    pub(super) fn make(&self, folders: &[String]) -> io::Result<OwnedFd> {
+        folders.iter().try_fold(self.objects.try_clone()?, |outer, name| make_folder(&outer, name))
     }
 
     /// Opens the file of an object.
     pub(super) fn open_object(&self, key: &str) -> io::Result<(File, Facts)> {
         let (folders, name) = layout::place(key);
-        let folders = self.enter(&folders)?;
+        let folder = self.enter(&folders)?;
         // A pipe in its place must not make us wait.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&folders[folders.len() - 1], name, flags, Mode::empty())?;
+        let file = rustix::fs::openat(&folder, name, flags, Mode::empty())?;
         let facts = Facts::of(&rustix::fs::fstat(&file)?).ok_or(Errno::ISDIR)?;
         Ok((file.into(), facts))
     }
 
     /// Removes an object for good, and the folders that it leaves empty. A missing one is fine.
     pub(crate) fn remove(&self, key: &str) -> io::Result<()> {
-        let (names, file) = layout::place(key);
-        let folders = match self.enter(&names) {
+        let (folders, file) = layout::place(key);
+        let innermost = match self.enter(&folders) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entered => entered?,
         };
-        let innermost = &folders[folders.len() - 1];
-        match rustix::fs::unlinkat(innermost, file, AtFlags::empty()) {
+        match rustix::fs::unlinkat(&innermost, file, AtFlags::empty()) {
             Err(Errno::NOENT) => return Ok(()),
             done => done?,
         }
-        rustix::fs::fsync(innermost)?;
-        for (parent, name) in folders.iter().zip(&names).rev() {
-            // Not empty, or somebody else was faster: either way this is as far as it goes.
-            if rustix::fs::unlinkat(parent, name.as_str(), AtFlags::REMOVEDIR).is_err() {
+        rustix::fs::fsync(&innermost)?;
+        self.remove_empty(&folders);
+        Ok(())
+    }
+
+    /// Removes folders from the innermost on, as far as they are empty.
+    fn remove_empty(&self, folders: &[String]) {
+        let mut left = folders;
+        while let Some((innermost, outer)) = left.split_last() {
+            let removed = self.enter(outer).is_ok_and(|outer| {
+                rustix::fs::unlinkat(&outer, innermost.as_str(), AtFlags::REMOVEDIR).is_ok()
+            });
+            if !removed {
+                // Not empty, or somebody else was faster.
                 break;
             }
+            left = outer;
         }
-        Ok(())
     }
 }
 
@@ -136,20 +132,20 @@ pub(super) fn enter(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(parent, name, ENTER, Mode::empty())?)
 }
 
-/// Enters a folder; a missing one is made, for good, for its owner alone.
+/// Enters a folder; a missing one is made, for good, for its owner alone. One that somebody else has made this instant is
+/// used as it is: file systems write the name of a new folder together with what is synced inside of it.
 fn make_folder(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
-    loop {
-        match enter(parent, name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            entered => return entered,
-        }
-        match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-            Ok(()) => rustix::fs::fsync(parent)?,
-            // Somebody else was faster. If the parent itself was removed meanwhile, this ends with an error.
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
+    match enter(parent, name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        entered => return entered,
     }
+    match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+        Ok(()) => rustix::fs::fsync(parent)?,
+        // Somebody else was faster.
+        Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    enter(parent, name)
 }
 
 impl std::fmt::Debug for Tree {

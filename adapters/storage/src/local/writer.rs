@@ -50,7 +50,7 @@ impl oio::Write for Writer {
             Some(draft) => {
                 draft.give_up();
                 on_a_thread(move || {
-                    draft.discard();
+                    drop(draft);
                     Ok(())
                 })
                 .await
@@ -60,13 +60,13 @@ impl oio::Write for Writer {
 }
 
 impl Drop for Writer {
-    /// Nobody waits for the disk here: the name of a draft may stay a little longer than the draft matters.
+    /// Removing a large file takes a moment, for which nothing else must wait.
     fn drop(&mut self) {
         let Some(draft) = self.draft.take() else { return };
         draft.give_up();
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || draft.discard())),
-            Err(_) => draft.discard(),
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(draft))),
+            Err(_) => drop(draft),
         }
     }
 }

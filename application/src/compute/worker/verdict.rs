@@ -87,7 +87,9 @@ fn spread(backoff: Backoff, attempt: u32, share: f64) -> Duration {
     let wait = backoff.after(attempt);
     match backoff {
         Backoff::Fixed(_) => wait,
-        Backoff::Exponential { .. } => wait / 3 + (wait * 2 / 3).mul_f64(share.clamp(0.0, 1.0)),
+        Backoff::Exponential { .. } => {
+            wait.saturating_sub((wait * 2 / 3).mul_f64(1.0 - share.clamp(0.0, 1.0)))
+        }
     }
 }
 

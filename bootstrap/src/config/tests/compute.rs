@@ -76,7 +76,7 @@ fn finished_jobs_are_kept_by_number_or_by_age() {
         ("0", 0, year),
         ("100", 100, year),
         ("7d", 10_000_000, Duration::from_hours(168)),
-        ("1500s", 10_000_000, Duration::from_secs(1500)),
+        ("25m", 10_000_000, Duration::from_mins(25)),
     ] {
         let kept = Retention { jobs, age };
         let limits = config(in_environment(&[("QUEUE_REMOVE_ON_COMPLETE", text)])).jobs.limits;

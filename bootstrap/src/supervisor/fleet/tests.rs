@@ -52,7 +52,8 @@ impl World {
     }
 
     fn end(&mut self, at: usize, end: End) -> Sequel {
-        self.fleet.ended(at, end, self.now)
+        self.fleet.ended(at, end, self.now);
+        self.fleet.buried(at, self.now)
     }
 
     fn is_held(&self, at: usize) -> bool {
@@ -185,6 +186,21 @@ fn stopping_asks_then_hurries_then_kills_and_starts_nobody() {
     assert_eq!(world.end(0, CRASH), Sequel::Free);
     world.resize(3);
     assert_eq!((world.started, world.fleet.workers(), world.fleet.due()), (3, 0, None));
+}
+
+#[test]
+fn a_place_is_taken_until_the_jobs_of_its_child_are_given_back() {
+    let mut world = World::with_places(1);
+    world.resize(1);
+    world.ready(0);
+    world.fleet.ended(0, End::Stuck, world.now);
+    assert_eq!(world.fleet.child(0).map(|child| child.stage), Some(Stage::Gone));
+    world.pass(SECOND);
+    world.resize(1);
+    assert_eq!(world.started, 1);
+    assert_eq!(world.fleet.buried(0, world.now), Sequel::Again(Duration::ZERO));
+    world.pass(Duration::ZERO);
+    assert_eq!(world.started, 2);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! and what jobs that wait cost.
 
 #![expect(clippy::print_stdout, reason = "printing is what it does")]
-#![expect(clippy::cast_precision_loss, reason = "rates")]
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use portwright_domain::ports::JobQueue;
 use portwright_domain::ports::job_queue::Limits;
 use portwright_memory::SystemClock;
 use portwright_sqlite::{SqliteConfig, SqliteJobQueue};
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -28,119 +29,187 @@ struct Options {
     /// Jobs that wait in the case with a backlog.
     #[arg(long, default_value_t = 1_000_000)]
     backlog: usize,
+    /// Who enqueue jobs one at a time, each waiting until its job is on the disk.
+    #[arg(long, default_value_t = 256)]
+    producers: usize,
     /// Where the files are made; the disk decides what a durable answer costs.
     #[arg(long, default_value = "target")]
     directory: PathBuf,
 }
 
-/// Callers, producers and free places of the worker, each.
+/// Callers, and free places of the worker.
 const MANY: usize = 32;
-
-struct Bench {
-    jobs: Jobs,
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new(options: &Options) -> anyhow::Result<Self> {
-        Ok(Self { jobs: Jobs::new(), folder: tempfile::tempdir_in(&options.directory)? })
-    }
-
-    async fn queue(&self) -> anyhow::Result<Arc<SqliteJobQueue>> {
-        let config = SqliteConfig::at(self.folder.path().join("queue.db"));
-        let limits = Limits { waiting: 10_000_000, ..Limits::default() };
-        Ok(Arc::new(SqliteJobQueue::init(&config, limits, Arc::new(SystemClock)).await?))
-    }
-
-    /// Enqueues so many jobs, from 32 producers at once, so many in each call.
-    async fn enqueue(&self, queue: &Arc<SqliteJobQueue>, jobs: usize, batch: usize) -> f64 {
-        let begun = Instant::now();
-        let mut producers = JoinSet::new();
-        for _ in 0..MANY {
-            let (queue, maker) = (queue.clone(), self.jobs.clone());
-            producers.spawn(async move {
-                for _ in 0..jobs / MANY / batch {
-                    let batch: Vec<_> = (0..batch).map(|_| maker.next()).collect();
-                    queue.enqueue(&batch).await.expect("it takes jobs");
-                }
-            });
-        }
-        producers.join_all().await;
-        rate(jobs, begun)
-    }
-}
-
-fn rate(jobs: usize, begun: Instant) -> f64 {
-    jobs as f64 / begun.elapsed().as_secs_f64()
-}
+/// Jobs in one call, where they come in batches.
+const BATCH: usize = 100;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let jobs = options.jobs / MANY * MANY;
+    fire_and_forget(&options).await?;
+    calls(&options).await?;
+    backlog(&options).await
+}
 
-    let bench = Bench::new(&options)?;
-    let queue = bench.queue().await?;
-    println!("enqueue, 32 producers, one at a time            {:>9.0} jobs/s", bench.enqueue(&queue, jobs, 1).await);
+async fn fire_and_forget(options: &Options) -> anyhow::Result<()> {
+    let jobs = options.jobs;
+    let bench = Bench::new(options).await?;
+    show(&format!("enqueue, {MANY} producers"), &bench.enqueue(jobs, MANY, 1).await);
+    show(
+        &format!("enqueue, {} producers", options.producers),
+        &bench.enqueue(jobs, options.producers, 1).await,
+    );
+    show(
+        &format!("enqueue, {MANY} producers, {BATCH} at a time"),
+        &bench.enqueue(jobs * 5, MANY, BATCH).await,
+    );
+    show(&format!("done by one worker, {MANY} at a time"), &bench.work(jobs).await);
+    bench.queue.close().await;
+
+    let bench = Bench::new(options).await?;
     let begun = Instant::now();
-    work(&queue, "one", MANY, jobs).await;
-    println!("done from a backlog, one worker, 32 at a time   {:>9.0} jobs/s", rate(jobs, begun));
-    println!("enqueue, 32 producers, 100 at a time            {:>9.0} jobs/s", bench.enqueue(&queue, 160_000, 100).await);
-    queue.close().await;
+    let (_, enqueued) = tokio::join!(bench.enqueue(jobs, options.producers, 1), bench.work(jobs));
+    show(
+        &format!("enqueue to done, {} producers, one worker", options.producers),
+        &Rate { begun, ..enqueued },
+    );
+    bench.queue.close().await;
+    Ok(())
+}
 
-    let bench = Bench::new(&options)?;
-    let queue = bench.queue().await?;
-    let begun = Instant::now();
-    let (enqueued, ()) = tokio::join!(bench.enqueue(&queue, jobs, 1), work(&queue, "one", MANY, jobs));
-    println!("enqueue to done, both at once                   {:>9.0} jobs/s (enqueued at {enqueued:.0})", rate(jobs, begun));
-
+async fn calls(options: &Options) -> anyhow::Result<()> {
+    let bench = Bench::new(options).await?;
     let mut worker = JoinSet::new();
-    worker.spawn(serve(queue.clone()));
-    for (callers, calls) in [(1, 2_000), (MANY, jobs)] {
-        let mut all = JoinSet::new();
+    worker.spawn(serve(bench.queue.clone()));
+    for (callers, calls) in [(1, options.jobs / 10), (MANY, options.jobs)] {
         let begun = Instant::now();
-        for _ in 0..callers {
-            let (queue, maker) = (queue.clone(), bench.jobs.clone());
+        let took = bench.call(calls, callers).await;
+        show(
+            &format!("calls, {callers} at a time"),
+            &Rate { jobs: took.len(), begun, ended: Instant::now() },
+        );
+        let [half, most, longest] = [0.5, 0.99, 1.0].map(|share| percentile(&took, share));
+        println!("{:<54} p50 {half:.3} ms, p99 {most:.3} ms, longest {longest:.3} ms", "");
+    }
+
+    // What is synced or copied later is over by then.
+    sleep(Duration::from_secs(2)).await;
+    let (before, idle) = (cpu_time(), Duration::from_secs(5));
+    sleep(idle).await;
+    let share = cpu_time().saturating_sub(before).as_secs_f64() / idle.as_secs_f64() * 100.0;
+    println!("{:<50} {share:>9.2} % of a core", "at rest, a worker waiting");
+    drop(worker);
+    bench.queue.close().await;
+    Ok(())
+}
+
+async fn backlog(options: &Options) -> anyhow::Result<()> {
+    const FEW: usize = 100_000;
+    let bench = Bench::new(options).await?;
+    let before = resident_mib();
+    bench.enqueue(FEW, MANY, BATCH).await;
+    println!(
+        "{:<50} {:>9.1} MiB, {:.1} in the file",
+        "memory, 100,000 wait",
+        resident_mib() - before,
+        bench.file_mib()
+    );
+    let more = options.backlog.saturating_sub(FEW);
+    show(&format!("enqueue, until {} wait", options.backlog), &bench.enqueue(more, MANY, BATCH).await);
+    println!(
+        "{:<50} {:>9.1} MiB, {:.1} in the file",
+        "memory then",
+        resident_mib() - before,
+        bench.file_mib()
+    );
+    show(&format!("done by one worker, {MANY} at a time, then"), &bench.work(options.jobs).await);
+    bench.queue.close().await;
+    Ok(())
+}
+
+struct Bench {
+    jobs: Jobs,
+    folder: TempDir,
+    queue: Arc<SqliteJobQueue>,
+}
+
+/// So many jobs in so much time.
+struct Rate {
+    jobs: usize,
+    begun: Instant,
+    ended: Instant,
+}
+
+fn show(case: &str, rate: &Rate) {
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let per_second = rate.jobs as f64 / rate.ended.duration_since(rate.begun).as_secs_f64();
+    println!("{case:<50} {per_second:>9.0} jobs/s");
+}
+
+impl Bench {
+    async fn new(options: &Options) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in(&options.directory)?;
+        let config = SqliteConfig::at(folder.path().join("queue.db"));
+        let limits = Limits { waiting: u64::MAX, ..Limits::default() };
+        let queue = SqliteJobQueue::init(&config, limits, Arc::new(SystemClock)).await?;
+        Ok(Self { jobs: Jobs::new(), folder, queue: Arc::new(queue) })
+    }
+
+    /// Enqueues so many jobs, from so many producers at once, so many in each call.
+    async fn enqueue(&self, jobs: usize, producers: usize, batch: usize) -> Rate {
+        let begun = Instant::now();
+        let mut all = JoinSet::new();
+        for producer in 0..producers {
+            let (queue, maker) = (self.queue.clone(), self.jobs.clone());
+            all.spawn(async move {
+                let mut left = share(jobs, producers, producer);
+                while left > 0 {
+                    let batch: Vec<_> = (0..batch.min(left)).map(|_| maker.next()).collect();
+                    queue.enqueue(&batch).await.expect("it takes jobs");
+                    left -= batch.len();
+                }
+            });
+        }
+        all.join_all().await;
+        Rate { jobs, begun, ended: Instant::now() }
+    }
+
+    /// Does so many jobs.
+    async fn work(&self, jobs: usize) -> Rate {
+        let begun = Instant::now();
+        work(&self.queue, "one", MANY, jobs).await;
+        Rate { jobs, begun, ended: Instant::now() }
+    }
+
+    /// How long calls took, in order.
+    async fn call(&self, calls: usize, callers: usize) -> Vec<Duration> {
+        let mut all = JoinSet::new();
+        for caller in 0..callers {
+            let (queue, maker) = (self.queue.clone(), self.jobs.clone());
             all.spawn(async move {
                 let mut took = Vec::new();
-                for _ in 0..calls / callers {
-                    let sent = Instant::now();
-                    let outcome = queue.call(&maker.next(), Duration::from_secs(10)).await.expect("it answers");
-                    assert!(outcome.is_some(), "in time");
+                for _ in 0..share(calls, callers, caller) {
+                    let (job, sent) = (maker.next(), Instant::now());
+                    let outcome = queue.call(&job, Duration::from_secs(10)).await.expect("it answers");
                     took.push(sent.elapsed());
+                    assert!(outcome.is_some(), "in time");
                 }
                 took
             });
         }
         let mut took: Vec<Duration> = all.join_all().await.into_iter().flatten().collect();
         took.sort_unstable();
-        println!(
-            "call, {callers:>2} callers: p50 {:.3} ms, p99 {:.3} ms, most {:.3} ms, {:.0} calls/s",
-            percentile(&took, 0.5),
-            percentile(&took, 0.99),
-            percentile(&took, 1.0),
-            rate(took.len(), begun)
-        );
+        took
     }
-    sleep(Duration::from_secs(2)).await;
-    let before = cpu_time();
-    sleep(Duration::from_secs(5)).await;
-    println!("at rest, a worker waiting                       {:>9.3} % of a core", (cpu_time() - before).as_secs_f64() / 5.0 * 100.0);
-    worker.abort_all();
-    queue.close().await;
 
-    let bench = Bench::new(&options)?;
-    let queue = bench.queue().await?;
-    let before = resident_mib();
-    bench.enqueue(&queue, 160_000, 100).await;
-    println!("memory of 160,000 that wait                     {:>9.1} MiB", resident_mib() - before);
-    let more = options.backlog.saturating_sub(160_000) / 3_200 * 3_200;
-    let filled = bench.enqueue(&queue, more, 100).await;
-    println!("filled up to {:>9} at                       {filled:>9.0} jobs/s", more + 160_000);
-    let begun = Instant::now();
-    work(&queue, "one", MANY, jobs).await;
-    println!("done from that backlog                          {:>9.0} jobs/s", rate(jobs, begun));
-    println!("memory with that backlog                        {:>9.1} MiB", resident_mib() - before);
-    queue.close().await;
-    Ok(())
+    fn file_mib(&self) -> f64 {
+        let size = |name: &str| std::fs::metadata(self.folder.path().join(name)).map_or(0, |file| file.len());
+        #[expect(clippy::cast_precision_loss, reason = "a size")]
+        let mib = (size("queue.db") + size("queue.db-wal")) as f64 / 1024.0 / 1024.0;
+        mib
+    }
+}
+
+/// What the one of this number does of the whole.
+const fn share(whole: usize, parts: usize, number: usize) -> usize {
+    whole / parts + if number < whole % parts { 1 } else { 0 }
 }

@@ -2,10 +2,14 @@
 //!
 //! - `caller`: what whoever wants work done may rely on.
 //! - `worker`: how jobs are leased and settled.
+//! - `waiting`: for an end, for a job, and giving it up.
 //! - `recovery`: what becomes of the jobs of a worker that is gone.
+//! - `limits`: what a queue takes, and what it keeps; a suite of its own, on a queue with small [`limits::LIMITS`].
 
 mod caller;
+pub mod limits;
 mod recovery;
+mod waiting;
 mod worker;
 
 use std::future::Future;
@@ -60,6 +64,7 @@ contract! {
             cancelling_what_is_unknown_says_so,
             a_retried_job_is_ready_with_all_its_attempts,
             only_a_failed_dead_or_cancelled_job_is_retried,
+            a_job_whose_unique_key_is_held_by_another_is_not_retried,
             every_queue_with_a_job_or_paused_is_seen,
             a_queue_counts_jobs_by_where_they_stand,
             a_paused_queue_takes_jobs_and_starts_none,
@@ -69,6 +74,7 @@ contract! {
             a_leased_job_is_not_leased_again,
             many_workers_at_once_never_share_a_job,
             the_highest_priority_comes_first_then_the_oldest,
+            a_low_priority_is_not_passed_over_for_ever,
             only_wanted_tasks_are_leased,
             only_readable_versions_are_leased,
             only_served_queues_are_leased_from,
@@ -80,15 +86,28 @@ contract! {
             an_exchange_settles_before_it_leases,
             a_settlement_with_nothing_ready_is_answered_at_once,
             every_outcome_is_recorded_as_given,
+            a_result_that_is_too_large_is_a_death,
             settlements_are_answered_in_order,
             settling_again_is_accepted_again,
             every_lease_has_a_higher_run,
             a_lost_lease_settles_nothing,
+            a_late_failure_does_not_overwrite_a_success,
+            nobody_settles_the_lease_of_another,
             a_job_to_be_tried_again_waits_for_its_delay,
             a_job_without_attempts_left_is_dead_of_its_last_try,
             a_released_job_is_first_and_its_start_does_not_count,
             progress_is_recorded,
             progress_under_a_lost_lease_is_refused,
+        },
+        waiting::{
+            a_call_is_answered_with_the_outcome,
+            a_call_that_takes_too_long_leaves_its_job,
+            a_call_of_a_known_job_waits_for_that_job,
+            a_call_waits_for_the_holder_of_its_unique_key,
+            many_calls_at_once_are_each_told_their_own_outcome,
+            enqueuing_one_id_a_thousand_times_at_once_is_one_job,
+            whoever_waits_for_a_job_is_woken_by_all_that_makes_one_ready,
+            a_job_for_a_worker_that_went_away_is_for_another,
         },
         recovery::{
             a_renewed_lease_keeps_all_jobs_of_its_worker,
@@ -101,7 +120,28 @@ contract! {
             a_buried_worker_gives_back_its_own_jobs_at_once,
             a_reclaimed_job_is_lost_to_its_worker,
             a_job_that_crashes_alone_is_dead_after_the_third_time,
+            strikes_are_forgotten_after_three_days,
             who_crashed_among_others_is_not_to_blame,
+            reclaiming_twice_at_once_gives_back_each_job_once,
+            a_job_that_no_worker_serves_is_dead_after_a_day,
+            a_job_that_is_served_waits_as_long_as_it_takes,
+        },
+    }
+}
+
+contract! {
+    /// What a queue with the [`LIMITS`](crate::contract::job_queue::limits::LIMITS) of this suite takes and keeps, given
+    /// an async function that makes a `Fixture<dyn Queue>` with a clock.
+    job_queue_limits_contract => job_queue::LIMIT_PROMISES: Fixture<dyn Queue> {
+        limits::{
+            a_full_queue_takes_no_more_and_loses_nothing,
+            scheduled_jobs_take_room_too,
+            the_last_places_are_for_urgent_jobs,
+            what_was_taken_is_never_refused_later,
+            finished_jobs_are_kept_by_number_each_end_for_itself,
+            finished_jobs_are_kept_by_age,
+            a_job_that_is_tried_again_is_kept,
+            whoever_waits_is_told_even_if_nothing_is_kept,
         },
     }
 }

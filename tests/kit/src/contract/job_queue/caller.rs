@@ -329,6 +329,18 @@ pub(super) async fn only_a_failed_dead_or_cancelled_job_is_retried(port: Fixture
     assert_eq!(port.find(job(1).id).await.outcome, Some(done()));
 }
 
+pub(super) async fn a_job_whose_unique_key_is_held_by_another_is_not_retried(port: Fixture<dyn Queue>) {
+    let unique = |number| JobBuilder::number(number).unique_by("key").build();
+    port.enqueue(&unique(1)).await;
+    port.port.cancel(unique(1).id).await.expect("cancel works");
+    port.enqueue(&unique(2)).await;
+    let refused = port.port.retry(unique(1).id).await.expect_err("the key is held");
+    assert!(refused.conflicts_on("jobs.unique"), "{refused}");
+    port.port.cancel(unique(2).id).await.expect("cancel works");
+    assert!(port.port.retry(unique(1).id).await.expect("the key is free"));
+    assert_eq!(port.enqueue(&unique(3)).await, Enqueued::Held(unique(1).id));
+}
+
 async fn status(port: &Fixture<dyn Queue>, name: &str) -> Option<QueueStatus> {
     let queues = port.port.queues().await.expect("queues works");
     queues.into_iter().find(|status| status.name == queue(name))

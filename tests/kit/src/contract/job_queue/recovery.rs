@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use portwright_domain::job::{CauseOfDeath, JobId, JobState, Outcome};
-use portwright_domain::ports::job_queue::{Renewal, Settled, Verdict};
+use portwright_domain::ports::job_queue::{Renewal, Settled, UNSERVED, Verdict};
+use tokio::task::JoinSet;
 
-use super::{LEASE, Queue, done, ids, job, want, worker};
+use super::{LEASE, Queue, done, ids, job, queue, want, worker};
 use crate::builders::{JobBuilder, jobs};
 use crate::contract::Fixture;
 
@@ -142,6 +143,19 @@ pub(super) async fn a_job_that_crashes_alone_is_dead_after_the_third_time(port: 
     assert!(port.lease(&want("one", 1)).await.is_empty());
 }
 
+pub(super) async fn strikes_are_forgotten_after_three_days(port: Fixture<dyn Queue>) {
+    port.enqueue(&job(1)).await;
+    for crash in 1..=6 {
+        let leased = port.lease(&want("one", 1)).await;
+        assert_eq!(ids(&leased), [job(1).id], "before crash {crash}");
+        port.port.bury(&worker("one")).await.expect("bury works");
+        if crash % 2 == 0 {
+            port.advance(Duration::from_hours(72)).await;
+        }
+    }
+    assert_eq!(port.state(&job(1)).await, JobState::Ready);
+}
+
 pub(super) async fn who_crashed_among_others_is_not_to_blame(port: Fixture<dyn Queue>) {
     port.port.enqueue(&jobs(5)).await.expect("enqueue works");
     port.lease(&want("one", 5)).await;
@@ -161,4 +175,56 @@ pub(super) async fn who_crashed_among_others_is_not_to_blame(port: Fixture<dyn Q
     for number in 2..=5 {
         assert_eq!(port.state(&job(number)).await, JobState::Succeeded, "job {number}");
     }
+}
+
+pub(super) async fn reclaiming_twice_at_once_gives_back_each_job_once(port: Fixture<dyn Queue>) {
+    port.port.enqueue(&jobs(50)).await.expect("enqueue works");
+    for name in ["one", "two", "three", "four", "five"] {
+        port.lease(&want(name, 10)).await;
+    }
+    port.advance(LEASE).await;
+    let mut reapers = JoinSet::new();
+    for _ in 0..8 {
+        let source = port.port.clone();
+        reapers.spawn(async move { source.reclaim().await.expect("reclaim works") });
+    }
+    assert_eq!(reapers.join_all().await.into_iter().sum::<u64>(), 50);
+}
+
+pub(super) async fn a_job_that_no_worker_serves_is_dead_after_a_day(port: Fixture<dyn Queue>) {
+    let newer = JobBuilder::number(2).at_version(9).build();
+    port.enqueue(&JobBuilder::number(1).of_task("test.unknown").build()).await;
+    port.enqueue(&newer).await;
+    port.advance(UNSERVED / 2).await;
+    port.enqueue(&JobBuilder::number(3).of_task("test.unknown").build()).await;
+    port.lease(&want("one", 10)).await;
+    port.port.reclaim().await.expect("reclaim works");
+    assert_eq!(port.state(&job(1)).await, JobState::Ready);
+
+    port.advance(UNSERVED / 2).await;
+    port.lease(&want("one", 10)).await;
+    port.port.reclaim().await.expect("reclaim works");
+    for unserved in [job(1), newer] {
+        let outcome = port.find(unserved.id).await.outcome;
+        let Some(Outcome::Dead(death)) = outcome else {
+            panic!("it is not dead: {outcome:?}");
+        };
+        assert_eq!(death.cause, CauseOfDeath::NotServed);
+    }
+    assert_eq!(port.state(&job(3)).await, JobState::Ready, "it came later");
+}
+
+pub(super) async fn a_job_that_is_served_waits_as_long_as_it_takes(port: Fixture<dyn Queue>) {
+    port.enqueue(&job(1)).await;
+    port.enqueue(&JobBuilder::number(2).in_queue("mail").build()).await;
+    port.port.set_paused(&queue("mail"), true).await.expect("set_paused works");
+    port.start("one").await;
+    for _ in 0..3 {
+        // Its only worker is busy, and the other queue is paused; but somebody knows the task.
+        port.lease(&want("one", 1)).await;
+        port.port.renew(&worker("one"), UNSERVED * 2).await.expect("renew works");
+        port.advance(UNSERVED.saturating_sub(Duration::from_secs(1))).await;
+        port.port.reclaim().await.expect("reclaim works");
+    }
+    assert_eq!(port.state(&job(2)).await, JobState::Ready);
 }

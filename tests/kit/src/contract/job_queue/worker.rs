@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portwright_domain::ErrorKind;
-use portwright_domain::job::{JobId, JobState, NewJob, Outcome, Progress};
-use portwright_domain::ports::job_queue::{LeaseRequest, Settled, Settlement, Verdict};
+use portwright_domain::job::{CauseOfDeath, JobId, JobState, Lease, NewJob, Outcome, Progress, Run};
+use portwright_domain::ports::job_queue::{AGEING, LeaseRequest, Settled, Settlement, Verdict};
 use tokio::task::JoinSet;
 
 use super::{
@@ -67,6 +67,23 @@ pub(super) async fn the_highest_priority_comes_first_then_the_oldest(port: Fixtu
     let expected = [3, 5, 6, 2, 4, 1].map(|number| job(number).id);
     assert_eq!(ids(&port.lease(&want("one", 4)).await), expected[..4]);
     assert_eq!(ids(&port.lease(&want("two", 4)).await), expected[4..]);
+}
+
+pub(super) async fn a_low_priority_is_not_passed_over_for_ever(port: Fixture<dyn Queue>) {
+    let low = JobBuilder::number(1).with_priority(0).build();
+    port.enqueue(&low).await;
+    let enough = u32::try_from(AGEING).expect("a small number");
+    for number in 2..=enough + 2 {
+        port.advance(Duration::from_millis(1)).await;
+        port.enqueue(&JobBuilder::number(number).with_priority(15).build()).await;
+        let leased = port.start("one").await;
+        port.finish(&leased.lease, done()).await;
+        if leased.lease.job == low.id {
+            assert!(number > 2, "priority counts");
+            return;
+        }
+    }
+    panic!("it was passed over {enough} times");
 }
 
 pub(super) async fn only_wanted_tasks_are_leased(port: Fixture<dyn Queue>) {
@@ -186,6 +203,26 @@ pub(super) async fn every_outcome_is_recorded_as_given(port: Fixture<dyn Queue>)
     }
 }
 
+pub(super) async fn a_result_that_is_too_large_is_a_death(port: Fixture<dyn Queue>) {
+    let bytes = |length| Bytes::from(vec![7; length]);
+    let largest = Outcome::Succeeded(bytes(Outcome::MAX_RESULT));
+    let larger = bytes(Outcome::MAX_RESULT + 1);
+    for (number, outcome, state) in [
+        (1, largest, JobState::Succeeded),
+        (2, Outcome::Succeeded(larger.clone()), JobState::Dead),
+        (3, Outcome::Failed(larger), JobState::Dead),
+    ] {
+        port.enqueue(&job(number)).await;
+        let leased = port.start("one").await;
+        port.finish(&leased.lease, outcome).await;
+        let known = port.find(job(number).id).await;
+        assert_eq!(known.state, state, "job {number}");
+        if let Some(Outcome::Dead(death)) = known.outcome {
+            assert_eq!(death.cause, CauseOfDeath::ResultTooLarge);
+        }
+    }
+}
+
 pub(super) async fn settlements_are_answered_in_order(port: Fixture<dyn Queue>) {
     port.port.enqueue(&jobs(2)).await.expect("enqueue works");
     let leased = port.lease(&want("one", 2)).await;
@@ -242,6 +279,34 @@ pub(super) async fn a_lost_lease_settles_nothing(port: Fixture<dyn Queue>) {
     port.finish(&new, Outcome::Failed(Bytes::new())).await;
     assert_eq!(port.settle(&old, Verdict::Finish(done())).await, Settled::LeaseLost);
     assert_eq!(port.state(&job(1)).await, JobState::Failed, "the late result does not overwrite");
+}
+
+pub(super) async fn a_late_failure_does_not_overwrite_a_success(port: Fixture<dyn Queue>) {
+    port.enqueue(&job(1)).await;
+    let old = port.start("one").await.lease;
+    port.all_workers_die().await;
+    let new = port.start("two").await.lease;
+    port.finish(&new, done()).await;
+    let before = port.find(job(1).id).await;
+    let late =
+        [Verdict::Finish(Outcome::Failed(Bytes::new())), retry_after(Duration::ZERO), Verdict::Release];
+    for verdict in late {
+        assert_eq!(port.settle(&old, verdict.clone()).await, Settled::LeaseLost, "{verdict:?}");
+        assert_eq!(port.find(job(1).id).await, before);
+    }
+}
+
+pub(super) async fn nobody_settles_the_lease_of_another(port: Fixture<dyn Queue>) {
+    port.enqueue(&job(1)).await;
+    let lease = port.start("one").await.lease;
+    let stolen = Lease { worker: worker("two"), ..lease.clone() };
+    let guessed = Lease { run: Run(lease.run.0 + 1), ..lease.clone() };
+    for wrong in [stolen, guessed] {
+        assert_eq!(port.settle(&wrong, Verdict::Finish(done())).await, Settled::LeaseLost);
+        assert!(port.port.report(&wrong, &Progress::default()).await.is_err());
+    }
+    port.finish(&lease, done()).await;
+    assert!(port.port.report(&lease, &Progress::default()).await.is_err(), "a lease is over when it settles");
 }
 
 pub(super) async fn a_job_to_be_tried_again_waits_for_its_delay(port: Fixture<dyn Queue>) {

@@ -1,0 +1,141 @@
+//! What a server does for jobs: it owns the queue, and keeps everything around it going.
+//!
+//! ```text
+//!  DATA_DIR/queue.db ◄── SqliteJobQueue ◄─┬── the services of this process, in memory
+//!                                         ├── DATA_DIR/queue.sock ◄── workers, `portwright jobs`
+//!                                         ├── relay (from the outbox), reaper (from workers that are gone)
+//!                                         └── supervisor ── starts workers, buries them
+//! ```
+//! At the end, workers finish first, as long as there is time, while the queue still answers them; then everything around
+//! the queue ends, and then the queue.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use portwright_application::compute::Relay;
+use portwright_application::compute::reaper::reap;
+use portwright_domain::ports::{HealthProbe, IdGenerator, JobQueue, JobSource};
+use portwright_socket::QueueServer;
+use portwright_sqlite::{SqliteConfig, SqliteJobQueue};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::failure::{Failure, Problem};
+use crate::lifecycle::{Lifecycle, Phase};
+use crate::queue_health::QueueHealth;
+use crate::supervisor::{Plan, Supervisor};
+use crate::wiring::Ambient;
+
+/// The name of the queue's file in the data directory.
+const QUEUE_FILE: &str = "queue.db";
+
+/// How often dead workers are looked for, where leases last this many times as long.
+const LOOKS_PER_LEASE: u32 = 20;
+const RAREST_LOOK: Duration = Duration::from_secs(1);
+
+/// The queue of a server, open, with nobody around it yet.
+pub struct Engine {
+    queue: Arc<SqliteJobQueue>,
+    socket: QueueServer,
+    supervisor: Option<Supervisor>,
+    reap_every: Duration,
+    shutdown: Duration,
+}
+
+impl Engine {
+    /// Opens the queue and takes its socket, which nobody answers yet. Whoever calls it holds the lock of the data
+    /// directory.
+    ///
+    /// # Errors
+    /// If one of both cannot be opened.
+    pub async fn open(config: &Config, ambient: &Ambient) -> Result<Self, Failure> {
+        let file = SqliteConfig::at(config.data_dir.join(QUEUE_FILE));
+        let queue = SqliteJobQueue::init(&file, config.jobs.limits, ambient.clock.clone()).await?;
+        let queue = Arc::new(queue);
+        let socket = QueueServer::bind(&config.data_dir).map_err(|error| no_socket(config, &error))?;
+        Ok(Self {
+            supervisor: supervisor(config, &queue, ambient.ids.clone()),
+            queue,
+            socket,
+            reap_every: (config.compute.lease / LOOKS_PER_LEASE).min(RAREST_LOOK),
+            shutdown: config.shutdown.timeout,
+        })
+    }
+
+    /// The caller's half of the queue.
+    #[must_use]
+    pub fn queue(&self) -> Arc<dyn JobQueue> {
+        self.queue.clone()
+    }
+
+    /// The worker's half of the queue.
+    #[must_use]
+    pub fn source(&self) -> Arc<dyn JobSource> {
+        self.queue.clone()
+    }
+
+    /// How the queue is, and the workers if this server starts any.
+    #[must_use]
+    pub fn probes(&self) -> Vec<Arc<dyn HealthProbe>> {
+        let queue: Arc<dyn HealthProbe> = Arc::new(QueueHealth::of(self.queue()));
+        [queue].into_iter().chain(self.supervisor.as_ref().map(Supervisor::probe)).collect()
+    }
+
+    /// Closes the queue when nobody uses it any more. To be called as soon as it is open.
+    pub fn close_at_the_end(&self, life: &Lifecycle) {
+        let queue = self.queue.clone();
+        life.on_stop(Phase::CloseStores, "close the queue", async move { queue.close().await });
+    }
+
+    /// Answers workers, starts them, and moves jobs to where they belong, until the process stops.
+    pub fn start(self, life: &Lifecycle, relay: Relay) {
+        let (queue, source) = (self.queue(), self.source());
+        let stop = CancellationToken::new();
+        life.spawn("queue socket", self.socket.run(queue, source.clone(), stop.clone()));
+        life.spawn("reaper", reap(source, self.reap_every, stop.clone()));
+        let relaying = stop.clone();
+        life.spawn("relay", async move { relay.run(relaying).await });
+
+        let Some(supervisor) = self.supervisor else {
+            return life.on_stop(Phase::BackgroundTasks, "stop the queue", async move { stop.cancel() });
+        };
+        let (send_home, until) = oneshot::channel();
+        let workers = life.spawn("supervisor", supervisor.run(until));
+        // The time to stop runs from here, and requests take some of it.
+        let deadline = Arc::new(OnceLock::new());
+        let (noted, shutdown) = (deadline.clone(), self.shutdown);
+        life.on_stop(Phase::StopAccepting, "note the time", async move {
+            noted.get_or_init(|| Instant::now() + shutdown);
+        });
+        life.on_stop(Phase::BackgroundTasks, "send the workers home", async move {
+            let by = deadline.get().copied().unwrap_or_else(Instant::now);
+            // If there is no supervisor any more, there are no workers.
+            let _ = send_home.send(by);
+            let _ = workers.await;
+            stop.cancel();
+        });
+    }
+}
+
+fn supervisor(
+    config: &Config,
+    queue: &Arc<SqliteJobQueue>,
+    ids: Arc<dyn IdGenerator>,
+) -> Option<Supervisor> {
+    let plan = Plan {
+        count: config.compute.workers?,
+        concurrency: config.compute.concurrency,
+        drain: config.shutdown.timeout,
+    };
+    Some(Supervisor::new(plan, &config.data_dir, queue.clone(), queue.clone(), ids))
+}
+
+fn no_socket(config: &Config, error: &io::Error) -> Failure {
+    let what = format!("cannot listen for workers in {} ({error})", config.data_dir.display());
+    let fix = "DATA_DIR must be a directory on a local disk that this user may write to";
+    Failure::new(Exit::CannotCreate, Problem::new(what).fix(fix))
+}

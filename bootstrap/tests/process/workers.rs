@@ -1,0 +1,176 @@
+//! Workers as processes: how they come, go, crash, hang and are replaced, and what becomes of their jobs.
+
+mod by_hand;
+mod command;
+mod crashes;
+mod limits;
+mod stopping;
+mod supervision;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portwright_application::compute::{Compute, Defaults};
+use portwright_domain::job::{Job, JobId, JobState};
+use portwright_domain::ports::{JobQueue, Unobserved};
+use portwright_memory::{SystemClock, UuidV7};
+use portwright_socket::QueueClient;
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use crate::place::{PATIENCE, Place};
+use crate::server::Server;
+use crate::works::{Order, Works};
+
+/// The lease in tests.
+const LEASE: Duration = Duration::from_secs(2);
+
+impl Place {
+    /// The program with the tasks of [`Works`], where [`Place::command`] has the product.
+    fn program(&self, argument: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portwright-test-tasks"));
+        command.arg(argument);
+        self.confine(&mut command);
+        command
+    }
+
+    /// A server that starts workers, with a shorter time to stop than usual.
+    fn server_with_workers(&self, min: usize, max: usize) -> Command {
+        let mut command = self.program("serve");
+        command.envs([("COMPUTE_AUTO_SPAWN", "true"), ("SHUTDOWN_TIMEOUT", "10s")]);
+        command.env("COMPUTE_MIN_WORKERS", min.to_string());
+        command.env("COMPUTE_MAX_WORKERS", max.to_string());
+        command
+    }
+}
+
+/// The jobs of a server, and the traces that they leave.
+struct Jobs {
+    queue: Arc<QueueClient>,
+    works: Works,
+    traces: PathBuf,
+}
+
+/// A line of a trace: a step of a try, in which process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Trace {
+    step: String,
+    pid: u32,
+    run: u64,
+}
+
+impl Jobs {
+    fn at(place: &Place) -> Self {
+        let queue = Arc::new(QueueClient::of(&place.path().join("data")));
+        let clock = Arc::new(SystemClock);
+        let ids = Arc::new(UuidV7::new(clock.clone()));
+        let compute = Compute::new(queue.clone(), clock, ids, Arc::new(Unobserved), Defaults::default());
+        Self { queue, works: Works { compute }, traces: place.path().to_owned() }
+    }
+
+    /// An order that takes so long, and leaves its trace under this name.
+    fn order(&self, name: &str, time: Duration) -> Order {
+        let millis = u64::try_from(time.as_millis()).expect("not for ever");
+        Order { trace: self.traces.join(name), millis }
+    }
+
+    /// Enqueues a job that takes so long.
+    async fn take_time(&self, name: &str, time: Duration) -> JobId {
+        let job = self.works.take_time_job(self.order(name, time)).enqueue().await;
+        job.unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    fn trace(&self, name: &str) -> Vec<Trace> {
+        let text = fs::read_to_string(self.traces.join(name)).unwrap_or_default();
+        text.lines().map(Trace::parse).collect()
+    }
+
+    /// Waits until the trace has this step for the `n`th time, and returns it.
+    async fn traced(&self, name: &str, step: &str, n: usize) -> Trace {
+        let mut found = None;
+        until(&format!("the trace {name} has {n} {step}"), async || {
+            found = self.trace(name).into_iter().filter(|it| it.step == step).nth(n - 1);
+            found.is_some()
+        })
+        .await;
+        found.expect("it was found")
+    }
+
+    async fn find(&self, id: JobId) -> Job {
+        self.queue.find(id).await.expect("an answer").expect("the job")
+    }
+
+    async fn until_state(&self, id: JobId, state: JobState) -> Job {
+        until(&format!("the job is {state:?}"), async || self.find(id).await.state == state).await;
+        self.find(id).await
+    }
+}
+
+impl Trace {
+    fn parse(line: &str) -> Self {
+        let mut words = line.split(' ');
+        let mut next = || words.next().expect("three words").to_owned();
+        let (step, pid, run) = (next(), next(), next());
+        Self { step, pid: pid.parse().expect("a number"), run: run.parse().expect("a number") }
+    }
+}
+
+/// Waits until something is true.
+async fn until(what: &str, mut is_true: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !is_true().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, wait).await.is_ok(), "never true: {what}");
+}
+
+/// The processes that this one started and that have not ended.
+fn children(of: u32) -> Vec<u32> {
+    let file = format!("/proc/{of}/task");
+    let tasks = fs::read_dir(file).map(|tasks| tasks.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let lists = tasks.iter().filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    let pids: Vec<u32> =
+        lists.flat_map(|list| list.split_whitespace().map(parse).collect::<Vec<_>>()).collect();
+    pids.into_iter().filter(|pid| is_alive(*pid)).collect()
+}
+
+fn parse(number: &str) -> u32 {
+    number.parse().expect("a number")
+}
+
+/// Whether there is such a process that has not ended. One that has and that nobody has waited for is not.
+fn is_alive(pid: u32) -> bool {
+    field(pid, 3).is_some_and(|state| state != "Z" && state != "X")
+}
+
+/// A field of `/proc/<pid>/stat`, counted from 1; not the second.
+fn field(pid: u32, number: usize) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, behind_command) = stat.rsplit_once(") ")?;
+    behind_command.split(' ').nth(number - 3).map(str::to_owned)
+}
+
+/// What `/health` says of the workers.
+async fn workers_health(server: &Server) -> serde_json::Value {
+    server.api().get("/health").await.expect(200)["checks"]["workers"].clone()
+}
+
+/// Waits until so many workers are ready, and returns their processes.
+async fn ready_workers(server: &Server, count: usize) -> Vec<u32> {
+    let wanted = count.to_string();
+    until(&format!("{count} workers are ready"), async || {
+        workers_health(server).await["details"]["ready"] == wanted.as_str()
+    })
+    .await;
+    children(server.pid())
+}
+
+/// Whether two processes run the same program.
+fn same_program(one: u32, other: u32) -> bool {
+    let inode = |pid: u32| fs::metadata(format!("/proc/{pid}/exe")).map(|file| file.ino()).ok();
+    inode(one).is_some() && inode(one) == inode(other)
+}

@@ -1,0 +1,109 @@
+//! Workers that a person starts beside a server.
+
+use std::time::Duration;
+
+use portwright_domain::job::JobState;
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::{Jobs, until};
+use crate::place::{PATIENCE, Place};
+use crate::server::{Server, send};
+
+/// Starts a worker whose log nobody reads.
+fn start(command: &mut Command) -> Child {
+    command.stderr(std::process::Stdio::null()).spawn().expect("it runs")
+}
+
+async fn stopped(mut worker: Child, signal: Signal) -> Option<i32> {
+    send(worker.id().expect("it runs"), signal);
+    timeout(PATIENCE, worker.wait()).await.expect("it ends").expect("it ran").code()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_there_first_waits_for_a_server_and_joins_it() {
+    let place = Place::empty();
+    let worker = start(&mut place.program("worker"));
+    let server = Server::start(&mut place.program("serve")).await;
+    let jobs = Jobs::at(&place);
+    let job = jobs.take_time("job", Duration::from_millis(300)).await;
+    jobs.until_state(job, JobState::Succeeded).await;
+    assert_eq!(Some(jobs.traced("job", "end", 1).await.pid), worker.id());
+
+    // It outlives its server, and works for the next one.
+    server.kill().await;
+    let server = Server::start(&mut place.program("serve")).await;
+    let job = jobs.take_time("next", Duration::ZERO).await;
+    jobs.until_state(job, JobState::Succeeded).await;
+    assert_eq!(Some(jobs.traced("next", "end", 1).await.pid), worker.id());
+
+    let job = jobs.take_time("last", Duration::from_secs(1)).await;
+    jobs.traced("last", "begin", 1).await;
+    assert_eq!(stopped(worker, Signal::TERM).await, Some(0));
+    assert_eq!(jobs.find(job).await.state, JobState::Succeeded, "what it ran is finished");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_signal_hands_everything_back() {
+    let place = Place::empty();
+    let server = Server::start(&mut place.program("serve")).await;
+    let worker = start(&mut place.program("worker"));
+    let jobs = Jobs::at(&place);
+    let job = jobs.take_time("job", Duration::from_mins(1)).await;
+    jobs.traced("job", "begin", 1).await;
+    send(worker.id().expect("it runs"), Signal::TERM);
+    // Earlier it would be the same signal.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(stopped(worker, Signal::TERM).await, Some(0));
+    let job = jobs.find(job).await;
+    assert_eq!((job.state, job.attempts), (JobState::Ready, 0));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_serves_only_the_queues_that_it_was_told() {
+    let place = Place::empty();
+    let server = Server::start(&mut place.program("serve")).await;
+    let mut other = start(place.program("worker").args(["--queues", "mail,cpu", "--concurrency", "2"]));
+    let jobs = Jobs::at(&place);
+    let job = jobs.take_time("job", Duration::ZERO).await;
+    let mut usual = start(place.program("worker").args(["--queues", "default"]));
+    jobs.until_state(job, JobState::Succeeded).await;
+    assert_eq!(Some(jobs.traced("job", "end", 1).await.pid), usual.id());
+    for worker in [&mut other, &mut usual] {
+        worker.kill().await.expect("killed");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_makes_a_worker_of_a_process_without_a_command() {
+    let place = Place::empty();
+    let server = Server::start(&mut place.program("serve")).await;
+    let mut command = place.program("--role");
+    let worker = start(command.arg("worker"));
+    let jobs = Jobs::at(&place);
+    let job = jobs.take_time("job", Duration::ZERO).await;
+    jobs.until_state(job, JobState::Succeeded).await;
+    assert_eq!(Some(jobs.traced("job", "end", 1).await.pid), worker.id());
+    assert_eq!(stopped(worker, Signal::INT).await, Some(0));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_a_server_says_what_it_waits_for() {
+    let place = Place::empty();
+    let mut command = place.program("worker");
+    let log = place.path().join("log");
+    let file = std::fs::File::create(&log).expect("made");
+    let worker = command.stderr(file).spawn().expect("it runs");
+    until("it says so", async || {
+        let text = std::fs::read_to_string(&log).expect("text");
+        text.contains("no server on the data directory ./data yet; waiting for one")
+    })
+    .await;
+    assert_eq!(stopped(worker, Signal::TERM).await, Some(0));
+    assert!(!place.path().join("data").exists(), "nothing is made for nobody");
+}
