@@ -1,5 +1,7 @@
 //! The command line: what can be asked for. What is done about it is in `commands`.
 
+// Longer than the budget: the whole command line in one place, each word with its help.
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use portwright_domain::access::Role;

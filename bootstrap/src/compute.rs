@@ -121,11 +121,7 @@ impl Engine {
     }
 }
 
-fn supervisor(
-    config: &Config,
-    queue: &Arc<SqliteJobQueue>,
-    ids: Arc<dyn IdGenerator>,
-) -> Option<Supervisor> {
+fn supervisor(config: &Config, queue: &Arc<SqliteJobQueue>, ids: Arc<dyn IdGenerator>) -> Option<Supervisor> {
     let plan = Plan {
         count: config.compute.workers?,
         concurrency: config.compute.concurrency,

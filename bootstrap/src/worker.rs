@@ -143,7 +143,8 @@ async fn server_that_answers(config: &Config, queue: &dyn JobQueue) -> Result<()
         let server = format!("no server on the data directory {}", config.data_dir.display());
         if began.elapsed() >= SERVER_STARTS {
             let problem = Problem::new(format!("{server} ({})", error.detail()));
-            let fix = "start one there (`portwright serve`), or set DATA_DIR to that of a server on this host";
+            let fix =
+                "start one there (`portwright serve`), or set DATA_DIR to that of a server on this host";
             return Err(Failure::new(Exit::Unavailable, problem.fix(fix)));
         }
         if wait == SHORTEST_WAIT {

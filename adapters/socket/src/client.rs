@@ -88,11 +88,10 @@ impl QueueClient {
         })?;
         let (answered, answer) = oneshot::channel();
         lock(&connection.waiting).insert(number, answered);
-        // Also when this future is dropped: nobody waits for the answer then.
-        let _forget = Forget { waiting: &connection.waiting, number };
+        let mut asking = Asking { connection: &connection, number, answer, owes_receipt: leases };
         let answer = tokio::select! {
             biased;
-            answer = timeout(patience, connection.ask(frame, answer)) => answer,
+            answer = timeout(patience, connection.ask(frame, &mut asking.answer)) => answer,
             () = connection.lost.cancelled() => return Err(unavailable(connection.why_lost())),
         };
         let Ok(Some(answer)) = answer else {
@@ -106,6 +105,7 @@ impl QueueClient {
             // If it is lost, the jobs go to somebody else as well, and fencing decides.
             let _ = connection.outgoing.send(received).await;
         }
+        asking.owes_receipt = false;
         answer.map_err(|failure| failure.into_error(operation))
     }
 }
@@ -139,7 +139,7 @@ impl Connection {
     }
 
     /// Sends a request and waits for its answer; `None` once nobody can answer any more.
-    async fn ask(&self, frame: Vec<u8>, answer: oneshot::Receiver<Vec<u8>>) -> Option<Vec<u8>> {
+    async fn ask(&self, frame: Vec<u8>, answer: &mut oneshot::Receiver<Vec<u8>>) -> Option<Vec<u8>> {
         self.outgoing.send(frame).await.ok()?;
         answer.await.ok()
     }
@@ -197,14 +197,25 @@ fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Se
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Forget<'a> {
-    waiting: &'a Waiting,
+/// Somebody waits for this answer. If that ends before it was read, nobody has the leases in it.
+struct Asking<'a> {
+    connection: &'a Connection,
     number: u64,
+    answer: oneshot::Receiver<Vec<u8>>,
+    owes_receipt: bool,
 }
 
-impl Drop for Forget<'_> {
+impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        lock(self.waiting).remove(&self.number);
+        let is_outstanding = lock(&self.connection.waiting).remove(&self.number).is_some();
+        if self.owes_receipt && !is_outstanding {
+            // If there is no room for this, the connection is as good as lost, and hands back what nobody received.
+            if let Ok(refused) = pack(&Message::Refused(self.number))
+                && self.connection.outgoing.try_send(refused).is_err()
+            {
+                self.connection.lost.cancel();
+            }
+        }
     }
 }
 

@@ -35,7 +35,8 @@ pub(super) fn run(config: &Config, command: WorkerCommand, program: Program) -> 
     let role = Role { id, queues: command.queues, lifeline };
 
     let threads = usize::try_from(config.compute.concurrency).unwrap_or(usize::MAX);
-    let handlers = Builder::new_multi_thread().worker_threads(threads).thread_name("task").enable_all().build();
+    let handlers =
+        Builder::new_multi_thread().worker_threads(threads).thread_name("task").enable_all().build();
     let handlers = handlers.map_err(|error| cannot("start threads", &error))?;
     let control = Builder::new_current_thread().enable_all().build();
     let control = control.map_err(|error| cannot("start threads", &error))?;

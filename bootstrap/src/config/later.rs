@@ -68,8 +68,7 @@ pub(super) static LATER: &[Later] = &[
 ];
 
 /// Values that ask for what happens anyway.
-static HARMLESS: &[(&str, &[&str])] =
-    &[("STORAGE_STRATEGY", &["local"]), ("QUEUE_BACKEND", &["embedded"])];
+static HARMLESS: &[(&str, &[&str])] = &[("STORAGE_STRATEGY", &["local"]), ("QUEUE_BACKEND", &["embedded"])];
 
 /// What the variable will configure, if it is one of them.
 pub(super) fn find(name: &str) -> Option<&'static Later> {

@@ -106,9 +106,7 @@ impl Fleet {
             }
             match &self.places[at].held_by {
                 Holder::Next(_) => self.places[at].held_by = Holder::Nobody,
-                Holder::Child(child)
-                    if child.running == 0 && matches!(child.stage, Stage::Ready { .. }) =>
-                {
+                Holder::Child(child) if child.running == 0 && matches!(child.stage, Stage::Ready { .. }) => {
                     actions.extend(self.step(at, Step::Unwanted(now + self.drain), now));
                 }
                 _ => continue,

@@ -26,7 +26,13 @@ impl Client {
     }
 
     /// Sends one request and waits for its answer.
-    pub async fn send(&mut self, method: &str, path: &str, token: Option<&str>, body: Option<&str>) -> Answer {
+    pub async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&str>,
+    ) -> Answer {
         let request = crate::load::request(method, path, token, body.unwrap_or_default());
         self.send_raw(&request).await
     }

@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
-#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a benchmark that cannot run has nothing to say")]
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a benchmark that cannot run has nothing to say"
+)]
 
 pub mod client;
 pub mod jobs;

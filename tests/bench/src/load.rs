@@ -48,7 +48,12 @@ pub async fn run(address: &str, clients: usize, time: Duration, request: Vec<u8>
 /// Which time, in milliseconds, this share of the sorted times does not exceed; 1 is the longest.
 #[must_use]
 pub fn percentile(sorted: &[Duration], share: f64) -> f64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index"
+    )]
     let index = ((sorted.len() as f64 * share) as usize).min(sorted.len() - 1);
     sorted[index].as_secs_f64() * 1000.0
 }

@@ -1,6 +1,5 @@
 //! The rules of the variables of jobs and workers.
 
-
 use portwright_domain::job::Backoff;
 use portwright_domain::ports::job_queue::{Limits, Retention};
 

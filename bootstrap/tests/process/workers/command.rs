@@ -48,10 +48,7 @@ async fn a_paused_queue_starts_nothing_until_it_is_resumed() {
     let place = Place::empty();
     let server = Server::start(&mut place.server_with_workers(1, 1)).await;
     let jobs = Jobs::at(&place);
-    assert_eq!(
-        place.run(["jobs", "pause", "default"]).await.expect(0),
-        "default starts no more jobs\n"
-    );
+    assert_eq!(place.run(["jobs", "pause", "default"]).await.expect(0), "default starts no more jobs\n");
     let job = jobs.take_time("job", Duration::ZERO).await;
     super::ready_workers(&server, 1).await;
     assert_eq!(jobs.find(job).await.state, JobState::Ready);

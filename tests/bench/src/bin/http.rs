@@ -49,10 +49,16 @@ async fn main() -> anyhow::Result<()> {
     }
 
     let live = request("GET", "/health/live", None, "");
-    let one = request("GET", &format!("/users/{}", user["id"].as_str().unwrap_or_default()), Some(&token), "");
+    let one =
+        request("GET", &format!("/users/{}", user["id"].as_str().unwrap_or_default()), Some(&token), "");
     let list = request("GET", "/users?limit=20", Some(&token), "");
     let walk = request("GET", "/users?limit=20&cursor=", Some(&token), "");
-    let sign_in = request("POST", "/auth/login", None, &serde_json::json!({"email": email, "password": password}).to_string());
+    let sign_in = request(
+        "POST",
+        "/auth/login",
+        None,
+        &serde_json::json!({"email": email, "password": password}).to_string(),
+    );
 
     let address = &server.address;
     println!("\n{:<46} {:>9} {:>9} {:>9}", "case", "req/s", "p50 ms", "p99 ms");

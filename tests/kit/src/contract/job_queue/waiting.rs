@@ -53,11 +53,14 @@ pub(super) async fn a_call_waits_for_the_holder_of_its_unique_key(port: Fixture<
     port.enqueue(&unique(1)).await;
     let leased = port.start("one").await;
     let asked = unique(2);
+    assert_eq!(port.port.call(&asked, MOMENT).await.expect("call works"), None);
+    assert_eq!(port.port.find(asked.id).await.expect("find works"), None);
+
     let mut call = pin!(port.port.call(&asked, LONG));
-    begin_to_wait(call.as_mut()).await;
+    // Long enough for the question to have come, wherever the queue is.
+    assert!(timeout(MOMENT * 10, call.as_mut()).await.is_err(), "the holder is unfinished");
     port.finish(&leased.lease, done()).await;
     assert_eq!(timeout(SOON, call).await.expect("it was woken").expect("call works"), Some(done()));
-    assert_eq!(port.port.find(unique(2).id).await.expect("find works"), None);
 }
 
 pub(super) async fn many_calls_at_once_are_each_told_their_own_outcome(port: Fixture<dyn Queue>) {
