@@ -9,7 +9,7 @@ use poem::http::StatusCode;
 use poem::{IntoResponse, Response};
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaSchemaRef, Registry};
-use poem_openapi::types::Type;
+use poem_openapi::types::{Any, Type};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -152,7 +152,7 @@ impl Payload for Yaml {
     const CONTENT_TYPE: &'static str = "application/yaml";
 
     fn schema_ref() -> MetaSchemaRef {
-        String::schema_ref()
+        Any::<Value>::schema_ref()
     }
 }
 

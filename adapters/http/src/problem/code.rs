@@ -1,5 +1,7 @@
 //! The catalogue: every way in which the API says no, what it means and how to mend it.
 
+// Longer than the budget: the catalogue is one table, read from top to bottom.
+
 use std::str::FromStr;
 
 use poem::http::StatusCode;
