@@ -1,6 +1,7 @@
 //! The compute engine on the queue in memory: what is called, what becomes of it, and what when things go wrong.
 
 mod calls;
+mod chaos;
 mod leases;
 mod relay;
 mod retries;

@@ -88,13 +88,8 @@ fn page(started: &Started<'_>) -> String {
     line(&format!("  {:<10} {url}/health", "Health"));
     line("");
     line(&format!("  {:<10} {}", "database", started.database));
-    line(&format!(
-        "  {:<10} {:<32} {:<8} {}",
-        "queue",
-        "embedded (durable)",
-        "workers",
-        workers(started.workers)
-    ));
+    let workers = workers(started.workers);
+    line(&format!("  {:<10} {:<32} {:<8} {workers}", "queue", "embedded (durable)", "workers"));
     line("");
     if let Some(FirstAdminMade { email, password, file }) = started.first_admin {
         line("  First run: created admin");

@@ -126,6 +126,7 @@ fn supervisor(config: &Config, queue: &Arc<SqliteJobQueue>, ids: Arc<dyn IdGener
         count: config.compute.workers?,
         concurrency: config.compute.concurrency,
         drain: config.shutdown.timeout,
+        frugal: config.compute.memory_limit.is_some(),
     };
     Some(Supervisor::new(plan, &config.data_dir, queue.clone(), queue.clone(), ids))
 }

@@ -63,6 +63,8 @@ pub struct Plan {
     pub concurrency: u32,
     /// How long a worker that is one too many may take to finish what it runs.
     pub drain: Duration,
+    /// Whether workers limit their memory.
+    pub frugal: bool,
 }
 
 /// Starts worker processes and looks after them.
@@ -103,7 +105,10 @@ impl Supervisor {
         let places = plan.count.max;
         Self {
             plan,
-            program: Program { arguments: vec![OsString::from("--data-dir"), data_dir.into()] },
+            program: Program {
+                arguments: vec![OsString::from("--data-dir"), data_dir.into()],
+                frugal: plan.frugal,
+            },
             queue,
             source,
             ids,

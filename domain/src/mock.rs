@@ -27,7 +27,7 @@ use crate::job::{Enqueued, Job, JobId, Lease, NewJob, Outcome, Progress, QueueNa
 use crate::page::{Page, PageRequest};
 use crate::password::{NewPassword, Password};
 use crate::ports::job_queue::{
-    Cancelled, Exchange, JobFilter, LeaseRequest, QueueStatus, Renewal, Settlement,
+    Cancelled, Exchange, JobFilter, LeaseRequest, QueueStatus, Removed, Renewal, Settlement,
 };
 use crate::ports::{
     AccessToken, Cache, CacheKey, Clock, Decision, Event, Health, HealthProbe, IdGenerator, JobQueue,
@@ -47,6 +47,7 @@ mock! {
     impl JobQueue for JobQueue {
         async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, PortError>;
         async fn find(&self, id: JobId) -> Result<Option<Job>, PortError>;
+        async fn removed(&self, id: JobId) -> Result<Option<Removed>, PortError>;
         async fn call(&self, job: &NewJob, wait: Duration) -> Result<Option<Outcome>, PortError>;
         async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError>;
         async fn list(&self, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, PortError>;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use portwright_domain::job::{Enqueued, Job, JobId, Lease, NewJob, Outcome, Progress, QueueName, WorkerId};
 use portwright_domain::page::{Page, PageRequest};
 use portwright_domain::ports::job_queue::{
-    Cancelled, Exchange, JobFilter, LeaseRequest, QueueStatus, Renewal, Settlement,
+    Cancelled, Exchange, JobFilter, LeaseRequest, QueueStatus, Removed, Renewal, Settlement,
 };
 use portwright_domain::ports::{JobQueue, JobSource};
 use portwright_domain::{ErrorKind, PortError};
@@ -231,6 +231,10 @@ impl JobQueue for QueueClient {
 
     async fn find(&self, id: JobId) -> Result<Option<Job>, PortError> {
         self.ask("job_queue.find", Request::Find(id)).await
+    }
+
+    async fn removed(&self, id: JobId) -> Result<Option<Removed>, PortError> {
+        self.ask("job_queue.removed", Request::Removed(id)).await
     }
 
     async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError> {

@@ -38,6 +38,7 @@ pub(crate) enum Request {
     Enqueue(Vec<NewJob>),
     Run(Box<NewJob>, Duration),
     Find(JobId),
+    Removed(JobId),
     Outcome(JobId, Duration),
     List(JobFilter, PageRequest),
     Cancel(JobId),

@@ -88,6 +88,14 @@ impl QueueServer {
     }
 }
 
+/// What a connection asked for.
+#[derive(Default)]
+struct Requests {
+    under_way: TaskTracker,
+    /// Cancelled when nobody can hear an answer any more.
+    unheard: CancellationToken,
+}
+
 async fn serve(mut stream: UnixStream, owned: Owned, stop: CancellationToken) -> io::Result<()> {
     stream.write_all(&pack(&GREETING)?).await?;
     let greeting = timeout(PATIENCE, receive(&mut stream)).await.map_err(io::Error::other)??;
@@ -99,14 +107,17 @@ async fn serve(mut stream: UnixStream, owned: Owned, stop: CancellationToken) ->
     let (mut reading, mut writing) = stream.into_split();
     let (replies, outgoing) = mpsc::channel(AT_ONCE);
     let unacknowledged = Unacknowledged::default();
-    let requests = TaskTracker::new();
+    let requests = Requests::default();
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
         sent = send_all(outgoing, &mut writing) => sent,
         read = read_all(&mut reading, &owned, &replies, &unacknowledged, &requests) => read,
     };
-    // Answers that can no longer be sent are still worked out: a lease among them must be handed back.
+    // Nobody waits for anything any more. What is being done is done to its end: a lease that comes of it must be
+    // handed back.
+    requests.unheard.cancel();
     drop(replies);
+    let requests = requests.under_way;
     requests.close();
     requests.wait().await;
     let leases: Vec<Lease> = lock(&unacknowledged).drain().flat_map(|(_, leases)| leases).collect();
@@ -119,7 +130,7 @@ async fn read_all(
     owned: &Owned,
     replies: &mpsc::Sender<Vec<u8>>,
     unacknowledged: &Unacknowledged,
-    requests: &TaskTracker,
+    requests: &Requests,
 ) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(message) = receive(reading).await? {
@@ -128,14 +139,19 @@ async fn read_all(
             Message::Refused(number) => {
                 let leases = lock(unacknowledged).remove(&number).unwrap_or_default();
                 let source = owned.source.clone();
-                requests.spawn(async move { hand_back(&*source, leases).await });
+                requests.under_way.spawn(async move { hand_back(&*source, leases).await });
             }
             Message::Ask(number, request) => {
                 let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
                 let (owned, replies, unacknowledged) =
                     (owned.clone(), replies.clone(), unacknowledged.clone());
-                requests.spawn(async move {
-                    let answer = answer(&owned, number, request, &unacknowledged).await;
+                let unheard = requests.unheard.clone();
+                requests.under_way.spawn(async move {
+                    let waits = !request.wait().is_zero();
+                    let work = answer(&owned, number, request, &unacknowledged);
+                    let answer =
+                        if waits { unheard.run_until_cancelled(work).await } else { Some(work.await) };
+                    let Some(answer) = answer else { return };
                     match answer.and_then(|answer| pack(&Reply { number, answer })) {
                         // A connection that is gone needs no answer; its leases are handed back at its end.
                         Ok(frame) => drop(replies.send_timeout(frame, PATIENCE).await),
@@ -160,6 +176,7 @@ async fn answer(
         Request::Enqueue(jobs) => packed(queue.enqueue(&jobs).await),
         Request::Run(job, wait) => packed(queue.call(&job, wait).await),
         Request::Find(id) => packed(queue.find(id).await),
+        Request::Removed(id) => packed(queue.removed(id).await),
         Request::Outcome(id, wait) => packed(queue.outcome(id, wait).await),
         Request::List(filter, page) => packed(queue.list(&filter, &page).await),
         Request::Cancel(id) => packed(queue.cancel(id).await),

@@ -121,6 +121,26 @@ async fn without_a_server_a_request_is_unavailable_and_later_it_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_does_not_go_on_waiting_for_its_clients() {
+    let directory = TempDir::new().expect("a directory");
+    let queue = Arc::new(MemoryJobQueue::new(Arc::new(ManualClock::default())));
+    let stop = CancellationToken::new();
+    let server = QueueServer::bind(directory.path()).expect("a socket");
+    #[expect(clippy::disallowed_methods, reason = "is waited for below")]
+    let running = tokio::spawn(server.run(queue.clone(), queue, stop.clone()));
+    let client = QueueClient::of(directory.path());
+    let waits = wanting(1, Duration::from_secs(20));
+    let waiting = client.exchange(&[], &waits);
+    let stopping = async {
+        assert_eq!(client.reclaim().await.expect("the connection is up"), 0);
+        stop.cancel();
+        tokio::time::timeout(Duration::from_secs(5), running).await.expect("at once").expect("no panic");
+    };
+    let (waited, ()) = tokio::join!(waiting, stopping);
+    assert_eq!(waited.expect_err("nobody answers").kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_is_longer_than_an_address_works() {
     let outer = TempDir::new().expect("a directory");
     let long = outer.path().join("d".repeat(120));

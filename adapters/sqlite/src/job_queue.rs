@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use portwright_domain::job::{Enqueued, Job, JobId, Lease, NewJob, Outcome, Progress, QueueName, WorkerId};
 use portwright_domain::page::{Page, PageRequest};
 use portwright_domain::ports::job_queue::{
-    Cancelled, Exchange, JobFilter, LeaseRequest, Limits, QueueStatus, Renewal, Settlement,
+    Cancelled, Exchange, JobFilter, LeaseRequest, Limits, QueueStatus, Removed, Renewal, Settlement,
 };
 use portwright_domain::ports::{Clock, JobQueue, JobSource};
 use portwright_domain::{ErrorKind, PortError};
@@ -213,6 +213,11 @@ impl JobQueue for SqliteJobQueue {
     async fn find(&self, id: JobId) -> Result<Option<Job>, PortError> {
         let now = self.clock.now();
         self.readers.ask("jobs.find", move |connection| reads::find(connection, id, now)).await
+    }
+
+    async fn removed(&self, id: JobId) -> Result<Option<Removed>, PortError> {
+        let now = self.clock.now();
+        self.readers.ask("jobs.removed", move |connection| reads::removed(connection, id, now)).await
     }
 
     async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError> {

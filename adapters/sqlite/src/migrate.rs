@@ -37,11 +37,18 @@ pub const MIGRATIONS: [Migration; 3] = [
 ];
 
 /// Every migration of the queue, in order.
-pub(crate) const QUEUE: [Migration; 1] = [Migration {
-    number: 1,
-    name: "jobs",
-    sql: include_str!("../../../migrations/sqlite-queue/0001_jobs.sql"),
-}];
+pub(crate) const QUEUE: [Migration; 2] = [
+    Migration {
+        number: 1,
+        name: "jobs",
+        sql: include_str!("../../../migrations/sqlite-queue/0001_jobs.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "removed",
+        sql: include_str!("../../../migrations/sqlite-queue/0002_removed.sql"),
+    },
+];
 
 /// How a file stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -157,13 +157,15 @@ async fn take(queue: &dyn Queue, step: &Step, known: &mut Vec<Lease>, now: Times
 
 /// Everything that the queue shows.
 async fn picture(queue: &dyn Queue) -> (Vec<Option<Job>>, String) {
-    let mut jobs = Vec::new();
+    let (mut jobs, mut removed) = (Vec::new(), Vec::new());
     for number in 1..12 {
-        jobs.push(queue.find(JobBuilder::number(number).build().id).await.expect("find works"));
+        let id = JobBuilder::number(number).build().id;
+        jobs.push(queue.find(id).await.expect("find works"));
+        removed.push(queue.removed(id).await.expect("removed works"));
     }
     let mut queues = queue.queues().await.expect("queues works");
     queues.sort_by(|a, b| a.name.cmp(&b.name));
-    (jobs, format!("{queues:?}"))
+    (jobs, format!("{queues:?} {removed:?}"))
 }
 
 async fn compare(steps: &[Step]) {

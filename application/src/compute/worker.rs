@@ -40,7 +40,6 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use self::authority::Authority;
 use self::shift::{Mode, Shift};
-pub use self::verdict::MAX_RESULT;
 use super::registry::TaskRegistry;
 
 /// How a worker works.
@@ -54,7 +53,7 @@ pub struct WorkerOptions {
     pub concurrency: u32,
     /// How long its lease lasts without a renewal.
     pub lease: Duration,
-    /// How long one request for jobs waits; at most a quarter of the lease.
+    /// How long one request for jobs waits; at most a sixth of the lease.
     pub park: Duration,
     /// How long code may go on that was asked to stop.
     pub grace: Duration,
@@ -133,8 +132,8 @@ impl Worker {
         mut options: WorkerOptions,
     ) -> Self {
         options.concurrency = options.concurrency.max(1);
-        // Its lease must not run out while it waits for jobs.
-        options.park = options.park.min(options.lease / 4);
+        // What comes at the end of a wait must still come in time.
+        options.park = options.park.min(options.lease / 6);
         Self { source, registry, observer, options, counts: Counts::default() }
     }
 

@@ -1,14 +1,17 @@
 //! The right to run a job: how a worker keeps it, loses it, and is told that it has.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use portwright_application::compute::Worker;
 use portwright_application::compute::worker::{Ending, Tally};
-use portwright_domain::job::{JobId, JobState, WorkerId};
-use portwright_domain::ports::job_queue::LeaseRequest;
+use portwright_domain::PortError;
+use portwright_domain::job::{JobId, JobState, Lease, Progress, TaskName, WorkerId};
+use portwright_domain::ports::job_queue::{Exchange, LeaseRequest, Renewal, Settlement};
 use portwright_domain::ports::{Event, JobQueue, JobSource};
+use portwright_memory::MemoryJobQueue;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -195,12 +198,72 @@ async fn a_job_whose_lease_never_arrived_is_handed_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_whose_lease_arrives_too_late_is_not_begun() {
+    let stage = Stage::new();
+    let wire = Wire::to(&stage.queue);
+    let worker = stage.worker_on(wire.clone(), "one", |options| options.lease = SECOND * 3);
+    wire.set(Fault::Late(SECOND * 4));
+    let job = stage.works.add_job(Sum::of(&[1])).enqueue().await.expect("it is taken");
+    during(&worker, async {
+        sleep(SECOND).await;
+        let queue = stage.job(job).await.spec.queue;
+        stage.queue.set_paused(&queue, true).await.expect("pausing works");
+        sleep(SECOND * 5).await;
+        assert_eq!((stage.works.signals.begun(), stage.job(job).await.state), (0, JobState::Ready));
+        stage.queue.set_paused(&queue, false).await.expect("resuming works");
+        until(&stage, job, JobState::Succeeded).await;
+    })
+    .await;
+}
+
+/// Sees to it that no more jobs are asked for than there are places, whatever has not been answered yet.
+struct Places {
+    queue: Arc<MemoryJobQueue>,
+    free: AtomicU32,
+}
+
+impl Places {
+    fn add(&self, places: usize) {
+        self.free.fetch_add(u32::try_from(places).expect("few"), Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl JobSource for Places {
+    async fn exchange(&self, settle: &[Settlement], want: &LeaseRequest) -> Result<Exchange, PortError> {
+        self.add(settle.len());
+        let free = self.free.fetch_sub(want.max, Ordering::SeqCst);
+        assert!(free >= want.max, "{} places are asked for where {free} are free", want.max);
+        let exchange = self.queue.exchange(settle, want).await?;
+        self.add(want.max as usize - exchange.leased.len());
+        Ok(exchange)
+    }
+
+    async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<Renewal, PortError> {
+        self.queue.renew(worker, lease).await
+    }
+
+    async fn report(&self, lease: &Lease, progress: &Progress) -> Result<(), PortError> {
+        self.queue.report(lease, progress).await
+    }
+
+    async fn bury(&self, worker: &WorkerId) -> Result<u64, PortError> {
+        self.queue.bury(worker).await
+    }
+
+    async fn reclaim(&self) -> Result<u64, PortError> {
+        self.queue.reclaim().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn never_more_jobs_run_than_there_are_places() {
     let stage = Stage::new();
     for _ in 0..40 {
         enqueue_pass(&stage).await;
     }
-    let worker = stage.worker_on(stage.queue.clone(), "one", |options| options.concurrency = 3);
+    let counter = Arc::new(Places { queue: stage.queue.clone(), free: AtomicU32::new(3) });
+    let worker = stage.worker_on(counter, "one", |options| options.concurrency = 3);
     during(&worker, async {
         for settled in 1..=40 {
             stage.works.signals.until_begun((settled + 2).min(40)).await;
@@ -225,7 +288,7 @@ async fn jobs_that_may_have_killed_a_worker_run_alone() {
     let ghost = WorkerId::parse("ghost").expect("a valid name");
     let want = LeaseRequest {
         worker: ghost.clone(),
-        tasks: vec![(portwright_domain::job::TaskName::parse("works.pass").expect("a valid name"), 1)],
+        tasks: vec![(TaskName::parse("works.pass").expect("a valid name"), 1)],
         queues: Vec::new(),
         max: 3,
         lease: LEASE,

@@ -10,7 +10,6 @@ use portwright_domain::job::{Lease, Progress, WorkerId};
 use portwright_domain::ports::JobSource;
 use portwright_domain::ports::job_queue::{Exchange, LeaseRequest, Renewal, Settlement};
 use portwright_domain::{ErrorKind, PortError};
-use portwright_memory::MemoryJobQueue;
 
 /// What becomes of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,16 +22,18 @@ pub(super) enum Fault {
     Silent,
     /// The next exchange that leases something arrives, and its answer does not.
     LoseLeases,
+    /// The next exchange that leases something is answered this much later.
+    Late(Duration),
 }
 
 pub(super) struct Wire {
-    queue: Arc<MemoryJobQueue>,
+    queue: Arc<dyn JobSource>,
     fault: Mutex<Fault>,
     pub(super) reports: AtomicU32,
 }
 
 impl Wire {
-    pub(super) fn to(queue: &Arc<MemoryJobQueue>) -> Arc<Self> {
+    pub(super) fn to(queue: &Arc<impl JobSource>) -> Arc<Self> {
         Arc::new(Self { queue: queue.clone(), fault: Mutex::new(Fault::None), reports: AtomicU32::new(0) })
     }
 
@@ -43,7 +44,7 @@ impl Wire {
     async fn pass(&self) -> Result<Fault, PortError> {
         let fault = *self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         match fault {
-            Fault::None | Fault::LoseLeases => Ok(fault),
+            Fault::None | Fault::LoseLeases | Fault::Late(_) => Ok(fault),
             Fault::Away => Err(PortError::new(ErrorKind::Unavailable, "jobs", "on cue")),
             Fault::Silent => std::future::pending().await,
         }
@@ -57,15 +58,18 @@ impl JobSource for Wire {
         let exchange = self.queue.exchange(settle, want).await?;
         // Also one that was sent before the fault.
         self.pass().await?;
-        if fault == Fault::LoseLeases && !exchange.leased.is_empty() {
-            self.set(Fault::None);
-            return Err(PortError::new(
-                ErrorKind::Unavailable,
-                "jobs.exchange",
-                "the answer was lost, on cue",
-            ));
+        match fault {
+            Fault::LoseLeases if !exchange.leased.is_empty() => {
+                self.set(Fault::None);
+                Err(PortError::new(ErrorKind::Unavailable, "jobs.exchange", "the answer was lost, on cue"))
+            }
+            Fault::Late(delay) if !exchange.leased.is_empty() => {
+                self.set(Fault::None);
+                tokio::time::sleep(delay).await;
+                Ok(exchange)
+            }
+            _ => Ok(exchange),
         }
-        Ok(exchange)
     }
 
     async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<Renewal, PortError> {

@@ -181,6 +181,13 @@ impl Works {
         Ok(())
     }
 
+    /// Does nothing for a while, and does not mind being dropped.
+    #[compute]
+    pub(crate) async fn nap(&self, time: Duration) -> Result<(), ComputeError> {
+        tokio::time::sleep(time).await;
+        Ok(())
+    }
+
     /// Works until it is asked to stop, and takes its time to do so.
     #[compute(name = "works.linger", timeout = "5m", attempts = 2)]
     pub(crate) async fn linger_on(&self, goodbye: Duration, context: TaskContext) -> Result<(), WorkError> {

@@ -58,7 +58,7 @@ fn give_way(memory_limit: Option<u64>) -> Result<(), Failure> {
     if let Err(error) = fs::write("/proc/self/oom_score_adj", EXPENDABLE) {
         tracing::debug!(%error, "this worker is as dear to the kernel as its server");
     }
-    let limit = |bytes| setrlimit(Resource::As, Rlimit { current: Some(bytes), maximum: Some(bytes) });
+    let limit = |bytes| setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) });
     memory_limit.map_or(Ok(()), limit).map_err(|error| cannot("limit the memory", &error.into()))
 }
 

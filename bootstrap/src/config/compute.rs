@@ -27,7 +27,7 @@ pub struct Compute {
     pub concurrency: u32,
     /// How long a worker keeps its jobs without being heard of.
     pub lease: Duration,
-    /// The address space of a worker that a server starts, in bytes.
+    /// The memory that a worker may have which a server starts, in bytes.
     pub memory_limit: Option<u64>,
 }
 

@@ -25,11 +25,17 @@ use crate::lifeline::Said;
 /// The longest line that is read at once; a longer one makes no sense, in pieces.
 const LONGEST_LINE: u64 = 64 * 1024;
 
+/// At its start the allocator of the product reserves a gibibyte to write to, which counts against a limit although
+/// nothing is in it. This is how it is told to be content with less.
+const SMALL_RESERVE: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "64MiB");
+
 /// How children are started.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     /// What every child is told.
     pub(super) arguments: Vec<OsString>,
+    /// Whether children limit their memory.
+    pub(super) frugal: bool,
 }
 
 /// A child that runs.
@@ -48,6 +54,7 @@ impl Program {
             .arg0("portwright")
             .args(["worker", "--supervised", "--id", worker.as_str()])
             .args(&self.arguments)
+            .envs(self.frugal.then_some(SMALL_RESERVE))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .process_group(0);
         let child = command.spawn()?;

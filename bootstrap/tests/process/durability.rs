@@ -154,18 +154,18 @@ async fn integrity(file: &Path) -> String {
 }
 
 /// `SplitMix64`: enough to choose moments, and to choose them again.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// From `DURABILITY_SEED`, or another one at each run.
     #[expect(clippy::disallowed_methods, reason = "it chooses a test's run, not the program's configuration")]
-    fn seeded() -> Self {
+    pub(crate) fn seeded() -> Self {
         let given = std::env::var("DURABILITY_SEED").ok();
         let seed = given.map(|seed| seed.parse().expect("DURABILITY_SEED is a number"));
         Self(seed.unwrap_or_else(|| RandomState::new().hash_one(())))
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -3,6 +3,7 @@
 mod by_hand;
 mod command;
 mod crashes;
+mod kills;
 mod limits;
 mod stopping;
 mod supervision;
@@ -60,6 +61,7 @@ struct Trace {
     step: String,
     pid: u32,
     run: u64,
+    job: String,
 }
 
 impl Jobs {
@@ -112,9 +114,9 @@ impl Jobs {
 impl Trace {
     fn parse(line: &str) -> Self {
         let mut words = line.split(' ');
-        let mut next = || words.next().expect("three words").to_owned();
-        let (step, pid, run) = (next(), next(), next());
-        Self { step, pid: pid.parse().expect("a number"), run: run.parse().expect("a number") }
+        let mut next = || words.next().expect("four words").to_owned();
+        let (step, pid, run, job) = (next(), next(), next(), next());
+        Self { step, pid: parse(&pid), run: run.parse().expect("a number"), job }
     }
 }
 

@@ -16,6 +16,8 @@ use crate::job::{
     WorkerId,
 };
 use crate::page::{Page, PageRequest};
+use crate::time::Timestamp;
+use crate::user::UserId;
 
 /// What whoever wants work done may ask of the queue.
 #[async_trait]
@@ -23,7 +25,8 @@ pub trait JobQueue: Send + Sync + 'static {
     /// Takes jobs durably, all or none, and answers for each what came of it: once this has answered, no crash loses
     /// them.
     ///
-    /// Idempotent by id, so an ambiguous answer is simply tried again.
+    /// Idempotent by id for as long as the job is known or [remembered](JobQueue::removed), so an ambiguous answer is
+    /// simply tried again.
     ///
     /// # Errors
     /// `Unavailable` if the queue is away or full (see [`Limits`]); `Unsupported` if a payload is over
@@ -33,12 +36,16 @@ pub trait JobQueue: Send + Sync + 'static {
     /// Everything that is known of a job; `None` if it never was, or is past its [`Retention`].
     async fn find(&self, id: JobId) -> Result<Option<Job>, PortError>;
 
+    /// What is left of a job that is past its [`Retention`]: for [`REMEMBERED`] after it was removed, or until a million
+    /// were removed after it. `None` if it is still known, or never was.
+    async fn removed(&self, id: JobId) -> Result<Option<Removed>, PortError>;
+
     /// Enqueues a job and waits up to `wait` for its end, woken by it.
     ///
     /// Nothing is acknowledged before the outcome is, so nobody waits for a disk in between: if the process that asks
     /// dies, the job may have been taken or not, and asking again with the same id is safe. `None`: it is unfinished,
-    /// and durable by now. If its id is known already, this waits for that job, and if an unfinished job holds its
-    /// unique key, for that one; neither is changed.
+    /// and durable by now; or it was known and is past its retention. If its id is known already, this waits for that
+    /// job, and if an unfinished job holds its unique key, for that one; neither is changed.
     ///
     /// # Errors
     /// As [`JobQueue::enqueue`].
@@ -91,6 +98,18 @@ pub enum Cancelled {
     /// Nothing is known of it.
     Unknown,
 }
+
+/// What is left of a job that is past its retention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Who asked for it.
+    pub created_by: Option<UserId>,
+    /// When its record was removed.
+    pub at: Timestamp,
+}
+
+/// How long a removed job is remembered.
+pub const REMEMBERED: Duration = Duration::from_hours(24);
 
 /// What a queue looks like from outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

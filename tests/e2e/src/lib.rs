@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod app;
 pub mod caller;
+pub mod goldens;
 pub mod wire;
 
 pub use answer::Answer;

@@ -9,7 +9,7 @@ use portwright_domain::PortError;
 use portwright_domain::job::{Enqueued, Job, JobId, JobState, NewJob, Outcome, QueueName};
 use portwright_domain::page::{Page, PageRequest, Position, Rest};
 use portwright_domain::ports::JobQueue;
-use portwright_domain::ports::job_queue::{Cancelled, JobFilter, QueueStatus};
+use portwright_domain::ports::job_queue::{Cancelled, JobFilter, QueueStatus, Removed};
 use portwright_domain::user::SortKey;
 use tokio::sync::watch;
 
@@ -24,6 +24,10 @@ impl JobQueue for MemoryJobQueue {
 
     async fn find(&self, id: JobId) -> Result<Option<Job>, PortError> {
         Ok(self.step(|state, _| state.find(id).map(Record::job)))
+    }
+
+    async fn removed(&self, id: JobId) -> Result<Option<Removed>, PortError> {
+        Ok(self.step(|state, _| state.removed(id)))
     }
 
     async fn call(&self, job: &NewJob, wait: Duration) -> Result<Option<Outcome>, PortError> {

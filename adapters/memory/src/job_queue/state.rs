@@ -9,11 +9,14 @@ use portwright_domain::job::{
     Enqueued, Job, JobId, JobState, Life, NewJob, Outcome, Progress, QueueName, Stands, TaskName, UniqueKey,
     WorkerId,
 };
-use portwright_domain::ports::job_queue::{Cancelled, Limits};
+use portwright_domain::ports::job_queue::{Cancelled, Limits, REMEMBERED, Removed};
 use portwright_domain::{ErrorKind, PortError, Timestamp};
 use tokio::sync::watch;
 
 use super::ready::{Place, Ready};
+
+/// So many removed jobs are remembered.
+const REMEMBERED_AT_MOST: usize = 1_000_000;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -22,6 +25,9 @@ pub(super) struct State {
     scheduled: BTreeSet<(Timestamp, JobId)>,
     /// By state, in the order in which they ended; a job that was made ready again since is passed over.
     ended: HashMap<JobState, VecDeque<(Timestamp, JobId)>>,
+    /// What is left of those that were removed, and the order in which they were.
+    removed: HashMap<JobId, Removed>,
+    forgotten_next: VecDeque<JobId>,
     /// The unfinished holder of each key.
     unique: HashMap<(TaskName, UniqueKey), JobId>,
     pub(super) paused: BTreeSet<QueueName>,
@@ -82,6 +88,10 @@ impl State {
         self.jobs.get(&id)
     }
 
+    pub(super) fn removed(&self, id: JobId) -> Option<Removed> {
+        self.removed.get(&id).copied()
+    }
+
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
         self.jobs.values()
     }
@@ -117,8 +127,19 @@ impl State {
                     break;
                 }
                 ended.pop_front();
-                self.jobs.remove(&id);
+                if let Some(record) = self.jobs.remove(&id) {
+                    self.removed.insert(id, Removed { created_by: record.spec.created_by, at: now });
+                    self.forgotten_next.push_back(id);
+                }
             }
+        }
+        while let Some(id) = self.forgotten_next.front() {
+            let old = self.removed.get(id).is_none_or(|removed| removed.at.plus(REMEMBERED) <= now);
+            if !old && self.forgotten_next.len() <= REMEMBERED_AT_MOST {
+                break;
+            }
+            self.removed.remove(id);
+            self.forgotten_next.pop_front();
         }
     }
 }
@@ -166,7 +187,8 @@ impl State {
         let mut ids = HashSet::new();
         let mut keys = HashMap::new();
         let answer = |job: &NewJob| {
-            if self.jobs.contains_key(&job.id) || ids.contains(&job.id) {
+            let known = self.jobs.contains_key(&job.id) || self.removed.contains_key(&job.id);
+            if known || ids.contains(&job.id) {
                 return Enqueued::Known;
             }
             if let Some(key) = unique_key(job) {

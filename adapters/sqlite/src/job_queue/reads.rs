@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use portwright_domain::job::{Job, JobId, QueueName};
 use portwright_domain::page::{Page, PageRequest, Position, Rest};
-use portwright_domain::ports::job_queue::{JobFilter, QueueStatus};
-use portwright_domain::user::SortKey;
+use portwright_domain::ports::job_queue::{JobFilter, QueueStatus, REMEMBERED, Removed};
+use portwright_domain::user::{SortKey, UserId};
 use portwright_domain::{ErrorKind, PortError, Timestamp};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Result, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Result, Row, params, params_from_iter};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -100,6 +100,18 @@ fn job(row: &Row<'_>, now: Timestamp) -> Result<Job> {
 pub(super) fn find(connection: &Connection, id: JobId, now: Timestamp) -> Result<Option<Job>> {
     let sql = format!("{JOB} WHERE id = ?");
     connection.prepare_cached(&sql)?.query_row([id.0.as_bytes().as_slice()], |row| job(row, now)).optional()
+}
+
+/// What is left of the job of this id.
+pub(super) fn removed(connection: &Connection, id: JobId, now: Timestamp) -> Result<Option<Removed>> {
+    const SQL: &str = "SELECT created_by, removed_at FROM removed WHERE id = ? AND removed_at > ?";
+    let remembered = now.minus(REMEMBERED).unix_micros();
+    let read = |row: &Row<'_>| {
+        let mut columns = Columns::of(row);
+        let created_by = columns.uuid()?.map(UserId);
+        Ok(Removed { created_by, at: columns.get().map(Timestamp::from_unix_micros)? })
+    };
+    connection.prepare_cached(SQL)?.query_row(params![id.0.as_bytes(), remembered], read).optional()
 }
 
 /// A condition, and the values that it mentions.

@@ -142,6 +142,22 @@ async fn what_does_not_parse_is_corrupt() {
     assert_eq!(refused.kind(), ErrorKind::Corrupt, "{refused}");
 }
 
+#[tokio::test]
+async fn a_job_that_does_not_parse_fails_only_those_who_lease_it() {
+    let (_folder, queue) = fresh().await;
+    let waiting = want(1, LONG);
+    let mut waiting = std::pin::pin!(queue.exchange(&[], &waiting));
+    assert!(timeout(Duration::from_millis(1), waiting.as_mut()).await.is_err(), "there is nothing to do");
+    let spoil = queue.ask("test", |tick| {
+        tick.enqueue(&jobs(1))?.expect("there is room");
+        tick.connection.execute("UPDATE jobs SET priority = 99", [])
+    });
+    let (_, refused) = tokio::join!(spoil, waiting);
+    assert_eq!(refused.expect_err("refused").kind(), ErrorKind::Corrupt);
+    assert_eq!(queue.enqueue(&jobs(2)[1..]).await.expect("enqueue works"), [Enqueued::New]);
+    assert_eq!(state(&queue, 2).await, Some(JobState::Ready));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_stays_small_also_under_readers_that_never_pause() {
     let (folder, queue) = fresh().await;

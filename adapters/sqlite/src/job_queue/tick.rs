@@ -1,16 +1,19 @@
 //! [`Tick`]: one transaction of the writer, and what the caller's half asks of it.
 
 use portwright_domain::job::{Enqueued, JobId, JobState, Life, NewJob, Outcome, Progress, QueueName};
-use portwright_domain::ports::job_queue::{Cancelled, Limits};
+use portwright_domain::ports::job_queue::{Cancelled, Limits, REMEMBERED};
 use portwright_domain::{ErrorKind, PortError, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::columns::{Columns, Lane};
 use super::memo::Memo;
+use super::reads;
 use super::record::{self, Record};
 
 /// So many jobs fall due, or are removed, in one transaction at most; the rest is up to the next one.
 const SLICE: u64 = 1_000;
+/// So many removed jobs are remembered.
+const REMEMBERED_AT_MOST: u64 = 1_000_000;
 
 /// An open transaction. Whatever is asked of it happens in the order in which it is asked, all at the same time.
 pub(super) struct Tick<'a> {
@@ -57,6 +60,9 @@ impl Tick<'_> {
     }
 
     fn insert_one(&mut self, job: &NewJob) -> Result<Enqueued> {
+        if reads::removed(self.connection, job.id, self.now)?.is_some() {
+            return Ok(Enqueued::Known);
+        }
         let lane = self.memo.number_of(self.connection, Lane::of(job), self.now)?;
         let life = Life::begin(job, self.now);
         if record::insert(self.connection, job, lane, &life, self.now)? {
@@ -167,15 +173,17 @@ impl Tick<'_> {
 
     /// Removes finished jobs that are too many.
     pub(super) fn remove_surplus(&mut self) -> Result<()> {
+        let mut removed = 0;
         for state in JobState::ALL.into_iter().filter(|state| state.is_terminal()) {
             let retention = self.limits.retention(state);
             let kept = if retention.age.is_zero() { 0 } else { retention.jobs };
             let surplus = self.memo.ended(state).saturating_sub(kept).min(SLICE);
             if surplus > 0 {
                 self.remove(state, Timestamp::from_unix_micros(i64::MAX), surplus)?;
+                removed += surplus;
             }
         }
-        Ok(())
+        if removed > 0 { self.forget(removed) } else { Ok(()) }
     }
 
     /// Removes finished jobs that are too old.
@@ -183,18 +191,33 @@ impl Tick<'_> {
         for state in JobState::ALL.into_iter().filter(|state| state.is_terminal()) {
             self.remove(state, self.now.minus(self.limits.retention(state).age), SLICE)?;
         }
-        Ok(())
+        self.forget(SLICE)
     }
 
     fn remove(&mut self, state: JobState, ended_by: Timestamp, most: u64) -> Result<()> {
-        const SQL: &str = "DELETE FROM jobs WHERE number IN \
-             (SELECT number FROM jobs WHERE state > 2 AND state = ? AND finished_at <= ? ORDER BY finished_at LIMIT ?)";
-        let removed = self.connection.prepare_cached(SQL)?.execute(params![
-            record::number_of(state),
-            ended_by.unix_micros(),
-            most
-        ])?;
-        self.memo.take_ended(state, removed as u64);
+        const REMEMBER: &str = "INSERT OR REPLACE INTO removed (id, created_by, removed_at) \
+             SELECT id, created_by, ? FROM jobs WHERE state > 2 AND state = ? AND finished_at <= ? \
+             ORDER BY finished_at LIMIT ?";
+        const REMOVE: &str = "DELETE FROM jobs WHERE number IN (SELECT number FROM jobs \
+             WHERE state > 2 AND state = ? AND finished_at <= ? ORDER BY finished_at LIMIT ?)";
+        let (state_number, ended_by) = (record::number_of(state), ended_by.unix_micros());
+        let remember = params![self.now.unix_micros(), state_number, ended_by, most];
+        let removed = self.connection.prepare_cached(REMEMBER)?.execute(remember)?;
+        if removed > 0 {
+            self.connection.prepare_cached(REMOVE)?.execute(params![state_number, ended_by, most])?;
+            self.memo.take_ended(state, removed as u64);
+        }
+        Ok(())
+    }
+
+    /// Forgets what was removed long ago, or very many removals ago: up to twice as many as were removed now, so that it
+    /// keeps up.
+    fn forget(&mut self, removed: u64) -> Result<()> {
+        const SQL: &str = "DELETE FROM removed WHERE number IN (SELECT number FROM removed ORDER BY number LIMIT ?) \
+             AND (removed_at <= ? OR number <= (SELECT max(number) FROM removed) - ?)";
+        let long_ago = self.now.minus(REMEMBERED).unix_micros();
+        let forget = params![2 * removed, long_ago, REMEMBERED_AT_MOST];
+        self.connection.prepare_cached(SQL)?.execute(forget)?;
         Ok(())
     }
 }

@@ -226,10 +226,27 @@ impl Writer {
         if let Err(error) = self.memo.read_again(&self.connection, now) {
             tracing::error!(%error, "the queue cannot be read");
         }
-        if group.len() > 1 {
-            return group.into_iter().flat_map(|work| self.commit(vec![work])).collect();
+        if group.len() + self.parked.len() > 1 {
+            return self.one_by_one(group);
+        }
+        for parked in self.parked.drain(..) {
+            // An error is a worker that went away.
+            parked.reply.send(Err(failure.clone().during("jobs.exchange"))).ok();
         }
         group.into_iter().flat_map(|work| work.answer(Err(failure.clone()))).collect()
+    }
+
+    fn one_by_one(&mut self, group: Vec<Box<dyn Work>>) -> Vec<Lease> {
+        let parked = std::mem::take(&mut self.parked);
+        let mut unheard: Vec<Lease> = group.into_iter().flat_map(|work| self.commit(vec![work])).collect();
+        let mut left = Vec::new();
+        for parked in parked {
+            self.parked.push(Parked { tried: false, ..parked });
+            unheard.extend(self.commit(Vec::new()));
+            left.append(&mut self.parked);
+        }
+        self.parked = left;
+        unheard
     }
 }
 

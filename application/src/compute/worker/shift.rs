@@ -12,7 +12,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use portwright_domain::PortError;
 use portwright_domain::job::{Lease, LeasedJob};
 use portwright_domain::ports::Event;
-use portwright_domain::ports::job_queue::{Exchange, LeaseRequest, Renewal, Settled, Verdict};
+use portwright_domain::ports::job_queue::{LeaseRequest, Renewal, Settled, Verdict};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -175,11 +175,25 @@ impl<'w> Shift<'w> {
 
 /// Jobs that run.
 impl Shift<'_> {
-    fn start(&mut self, leased: LeasedJob) {
-        if self.drain_until.is_some() {
-            self.done.push(Done::release(leased.lease));
-            return;
+    /// Starts what has come, unless it came too late: the process was frozen, or the answer was so long on its way that
+    /// its jobs may have been handed back as orphans.
+    fn take(&mut self, jobs: Vec<LeasedJob>, asked_at: Instant) {
+        let too_late = asked_at.elapsed() >= self.orphan_patience();
+        for leased in jobs {
+            if self.drain_until.is_some() || too_late {
+                self.done.push(Done::release(leased.lease));
+            } else {
+                self.start(leased);
+            }
         }
+    }
+
+    /// How long a lease may be unknown before it counts as lost on its way.
+    fn orphan_patience(&self) -> Duration {
+        self.worker.options.lease / 3
+    }
+
+    fn start(&mut self, leased: LeasedJob) {
         let now = Instant::now();
         if self.running.is_empty() {
             // From now on somebody may be cancelled, and there is something to lose.
@@ -293,7 +307,11 @@ impl Shift<'_> {
         match answer {
             Answer::Exchanged { asked_at, done, max, answer: Ok(exchange) } => {
                 self.is_back(asked_at);
-                self.exchanged(&done, max, exchange);
+                for (done, settled) in done.iter().zip(&exchange.settled) {
+                    self.settled(done, *settled);
+                }
+                self.dry = self.mode == Mode::UntilEmpty && max > 0 && exchange.leased.is_empty();
+                self.take(exchange.leased, asked_at);
             }
             Answer::Exchanged { done, answer: Err(error), .. } => {
                 // Kept in their order, and sent again: settling twice is safe.
@@ -313,14 +331,6 @@ impl Shift<'_> {
             }
             Answer::Unparked { .. } => {}
         }
-    }
-
-    fn exchanged(&mut self, done: &[Done], max: u32, exchange: Exchange) {
-        for (done, settled) in done.iter().zip(&exchange.settled) {
-            self.settled(done, *settled);
-        }
-        self.dry = self.mode == Mode::UntilEmpty && max > 0 && exchange.leased.is_empty();
-        exchange.leased.into_iter().for_each(|leased| self.start(leased));
     }
 
     fn settled(&self, done: &Done, settled: Settled) {
@@ -359,7 +369,7 @@ impl Shift<'_> {
         known.extend(self.done.iter().map(|done| &done.settlement.lease));
         known.extend(self.requests.settling());
         let unknown = held.difference(&known).map(|lease| (*lease).clone());
-        let orphans = self.orphans.certain(unknown, self.worker.options.lease / 3, Instant::now());
+        let orphans = self.orphans.certain(unknown, self.orphan_patience(), Instant::now());
         self.done.extend(orphans.into_iter().map(|lease| {
             tracing::warn!(job = %lease.job, "handed back a job that was leased and never arrived");
             Done::release(lease)

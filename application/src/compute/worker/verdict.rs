@@ -7,9 +7,6 @@ use portwright_domain::ports::job_queue::Verdict;
 
 use crate::compute::task::TaskEnd;
 
-/// The largest result or error of a task in bytes; what is larger goes to storage, and its key into the result.
-pub const MAX_RESULT: usize = 1024 * 1024;
-
 /// How the code of a task came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
@@ -46,14 +43,10 @@ pub(super) fn judge(end: End, reason: Option<Reason>, leased: &LeasedJob, share:
         Verdict::Retry { delay, death: Death { cause, detail } }
     };
     let dead = |cause, detail| Verdict::Finish(Outcome::Dead(Death { cause, detail }));
-    let too_large = |what: &str, bytes: usize| {
-        dead(CauseOfDeath::ResultTooLarge, format!("its {what} has {bytes} bytes, more than {MAX_RESULT}"))
-    };
     match (end, reason) {
-        (End::Ended(TaskEnd::Returned(result)), _) if result.len() > MAX_RESULT => {
-            too_large("result", result.len())
+        (End::Ended(TaskEnd::Returned(result)), _) => {
+            Verdict::Finish(Outcome::Succeeded(result).within_bounds())
         }
-        (End::Ended(TaskEnd::Returned(result)), _) => Verdict::Finish(Outcome::Succeeded(result)),
         (End::Ended(TaskEnd::PayloadInvalid(invalid)), _) => {
             dead(CauseOfDeath::PayloadInvalid, invalid.to_string())
         }
@@ -65,15 +58,14 @@ pub(super) fn judge(end: End, reason: Option<Reason>, leased: &LeasedJob, share:
         (_, Some(Reason::TimedOut)) => {
             retry(CauseOfDeath::TimedOut, format!("it took longer than {:?}", leased.job.timeout))
         }
-        (End::Ended(TaskEnd::Failed { error, .. }), None) if error.len() > MAX_RESULT => {
-            too_large("error", error.len())
-        }
         (End::Ended(TaskEnd::Failed { retryable: true, .. }), None)
             if leased.attempt < leased.job.max_attempts =>
         {
             retry(CauseOfDeath::Error, "it returned an error that may be tried again".to_owned())
         }
-        (End::Ended(TaskEnd::Failed { error, .. }), None) => Verdict::Finish(Outcome::Failed(error)),
+        (End::Ended(TaskEnd::Failed { error, .. }), None) => {
+            Verdict::Finish(Outcome::Failed(error).within_bounds())
+        }
         (End::Ended(TaskEnd::Unwritable(detail)), None) => {
             dead(CauseOfDeath::Error, format!("its answer has no form in JSON: {detail}"))
         }
@@ -135,7 +127,7 @@ mod tests {
     #[test]
     fn every_end_has_its_verdict() {
         use Reason::{Cancelled, Draining, LeaseLost, TimedOut};
-        let large = || Bytes::from(vec![b'1'; MAX_RESULT + 1]);
+        let large = || Bytes::from(vec![b'1'; Outcome::MAX_RESULT + 1]);
         let panicked = || End::Panicked("ouch".to_owned());
         let unwritable = || End::Ended(TaskEnd::Unwritable("a map key".to_owned()));
         let cases = [
@@ -151,7 +143,7 @@ mod tests {
             (failed(false), Some(TimedOut), 1, "retry, or dead of timed_out"),
             (failed(false), Some(Draining), 1, "release"),
             (
-                End::Ended(TaskEnd::Failed { error: large(), retryable: true }),
+                End::Ended(TaskEnd::Failed { error: large(), retryable: false }),
                 None,
                 1,
                 "dead of result_too_large",

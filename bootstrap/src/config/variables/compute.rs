@@ -9,8 +9,8 @@ use super::super::duration::Bare;
 use super::DefaultValue::{ByTest, Is, Unset};
 use super::{HOUR, MILLISECOND, SECOND, Variable, parse};
 
-/// The smallest address space in which a worker starts and has something left to work with.
-const SMALLEST_WORKER: u64 = 512 << 20;
+/// With the usual number of places, a worker starts with 100 MiB; the rest is for its tasks.
+const SMALLEST_WORKER: u64 = 256 << 20;
 const LARGEST_WORKER: u64 = 1 << 50;
 
 pub(in crate::config) static COMPUTE_APP_ROLE: Variable<AppRole> = Variable::new(
@@ -67,10 +67,11 @@ pub(in crate::config) static COMPUTE_LEASE: Variable<Duration> = Variable::new(
 
 pub(in crate::config) static COMPUTE_MEMORY_LIMIT: Variable<u64> = Variable::new(
     "COMPUTE_MEMORY_LIMIT",
-    "a size from 512MiB to 1048576GiB",
+    "a size from 256MiB to 1048576GiB",
     |text| parse::size(text, SMALLEST_WORKER..=LARGEST_WORKER),
     Unset("no limit but the machine's"),
-    "The address space of a worker process that the server starts (RLIMIT_AS); whoever wants more dies alone.",
+    "The memory that a worker process may have which the server starts (RLIMIT_DATA, which counts what it may write to, \
+     2 MiB for each place included); one that wants more dies alone.",
 );
 
 pub(in crate::config) static QUEUE_ATTEMPTS: Variable<u32> = Variable::new(

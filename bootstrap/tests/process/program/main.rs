@@ -10,6 +10,10 @@ use portwright_application::compute::TaskRegistry;
 use portwright_application::{Services, task_registry};
 use works::Works;
 
+/// As in the product, whose memory behaves as this makes it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     #[expect(clippy::disallowed_methods, reason = "it is a test's wish, not the program's configuration")]

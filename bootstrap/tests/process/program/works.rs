@@ -18,7 +18,7 @@ pub(crate) struct Works {
 /// What to do, and where to leave a trace of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Order {
-    /// A file that gets a line for each step: `begin PID RUN`, and `end PID RUN`.
+    /// A file that gets a line for each step: `begin PID RUN JOB`, and `end PID RUN JOB`.
     pub(crate) trace: PathBuf,
     /// How long to take.
     pub(crate) millis: u64,
@@ -41,7 +41,7 @@ impl TaskError for WorkError {}
 
 impl Order {
     fn note(&self, step: &str, context: &TaskContext) {
-        let line = format!("{step} {} {}\n", std::process::id(), context.run().0);
+        let line = format!("{step} {} {} {}\n", std::process::id(), context.run().0, context.job());
         // A trace that is missing fails the test.
         let file = OpenOptions::new().create(true).append(true).open(&self.trace);
         let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));

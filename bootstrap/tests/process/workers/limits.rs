@@ -60,7 +60,7 @@ async fn a_task_that_takes_its_process_with_it_is_dead_after_three_and_the_serve
 async fn a_task_that_wants_all_the_memory_ends_alone() {
     let place = Place::empty();
     let mut command = place.server_with_workers(1, 1);
-    let server = Server::start(command.env("COMPUTE_MEMORY_LIMIT", "2GiB")).await;
+    let server = Server::start(command.env("COMPUTE_MEMORY_LIMIT", "256MiB")).await;
     let workers = ready_workers(&server, 1).await;
     let expendable = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", workers[0]));
     assert_eq!(expendable.expect("read").trim(), "500");

@@ -140,6 +140,7 @@ contract! {
             what_was_taken_is_never_refused_later,
             finished_jobs_are_kept_by_number_each_end_for_itself,
             finished_jobs_are_kept_by_age,
+            a_removed_job_is_remembered_for_a_day,
             a_job_that_is_tried_again_is_kept,
             whoever_waits_is_told_even_if_nothing_is_kept,
         },

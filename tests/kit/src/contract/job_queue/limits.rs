@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use portwright_domain::ErrorKind;
 use portwright_domain::job::{Enqueued, NewJob, Outcome};
-use portwright_domain::ports::job_queue::{Limits, Retention, Verdict};
+use portwright_domain::ports::job_queue::{Limits, REMEMBERED, Removed, Retention, Verdict};
 use tokio::time::timeout;
 
 use super::{LONG, Queue, SOON, begin_to_wait, death, done, ids, job, retry_after, want};
-use crate::builders::{JobBuilder, jobs};
+use crate::builders::{JobBuilder, a_user, jobs};
 use crate::contract::Fixture;
 
 /// The limits of the fixture: small enough to meet.
@@ -120,6 +120,30 @@ pub(super) async fn finished_jobs_are_kept_by_age(port: Fixture<dyn Queue>) {
     port.advance(Duration::from_mins(59)).await;
     port.port.reclaim().await.expect("reclaim works");
     assert_eq!(known(&port, 1..=4).await, [3], "what is unfinished stays, whatever its age");
+}
+
+pub(super) async fn a_removed_job_is_remembered_for_a_day(port: Fixture<dyn Queue>) {
+    let mine = JobBuilder::number(1).created_by(a_user().build().id).build();
+    assert_eq!(port.port.removed(mine.id).await.expect("removed works"), None, "it never was");
+    for job in [&mine, &job(2)] {
+        port.enqueue(job).await;
+        let leased = port.start("one").await;
+        port.finish(&leased.lease, done()).await;
+        assert_eq!(port.port.removed(job.id).await.expect("removed works"), None, "it is known");
+    }
+    port.advance(Duration::from_mins(1)).await;
+    port.port.reclaim().await.expect("reclaim works");
+    for job in [&mine, &job(2)] {
+        let removed = port.port.removed(job.id).await.expect("removed works").expect("it is remembered");
+        assert_eq!(removed, Removed { created_by: job.created_by, at: port.now() });
+        assert_eq!(port.enqueue(job).await, Enqueued::Known);
+        let called = timeout(SOON, port.port.call(job, LONG)).await.expect("at once");
+        assert_eq!(called.expect("call works"), None);
+    }
+    port.advance(REMEMBERED).await;
+    port.port.reclaim().await.expect("reclaim works");
+    assert_eq!(port.port.removed(mine.id).await.expect("removed works"), None, "a day is over");
+    assert_eq!(port.enqueue(&mine).await, Enqueued::New);
 }
 
 pub(super) async fn a_job_that_is_tried_again_is_kept(port: Fixture<dyn Queue>) {
