@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portwright_domain::ports::{
-    Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Quota, RateLimiter, Sealer, Store,
-    TokenIssuer,
+    Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Quota, RateLimiter, Sealer, Storage,
+    Store, TokenIssuer,
 };
 use portwright_domain::session::SessionLimits;
 
@@ -24,6 +24,8 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// Work for other processes.
     pub queue: Arc<dyn JobQueue>,
+    /// Files.
+    pub storage: Arc<dyn Storage>,
     /// Passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Access tokens.
@@ -78,7 +80,8 @@ impl Services {
     /// Wires the use cases to the ports.
     #[must_use]
     pub fn new(ports: Ports, policy: Policy) -> Self {
-        let Ports { store, queue, hasher, tokens, sealer, limiter, clock, ids, observer, probes } = ports;
+        let Ports { store, queue, storage: _, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
+            ports;
         let compute = Compute::new(queue, clock.clone(), ids.clone(), observer.clone(), policy.jobs);
         let transactions = Transactions::new(store.clone(), observer.clone()).ringing(compute.bell().clone());
         let users = Arc::new(Users::new(

@@ -25,6 +25,8 @@ pub struct Started<'a> {
     pub address: SocketAddr,
     /// The database in a few words, such as `sqlite ./data/portwright.db (created, 4 migrations applied)`.
     pub database: &'a str,
+    /// Where files are kept, in a few words.
+    pub storage: &'a str,
     /// The workers that it starts, if it starts any.
     pub workers: Option<WorkerCount>,
     /// The administrator that this start made, if it made one.
@@ -67,6 +69,7 @@ fn log(started: &Started<'_>) {
         health = format!("{url}/health"),
         url,
         database = started.database,
+        storage = started.storage,
         workers = workers(started.workers),
         first_run_file = started.first_admin.map(|made| made.file.display().to_string()),
         "started"
@@ -88,6 +91,7 @@ fn page(started: &Started<'_>) -> String {
     line(&format!("  {:<10} {url}/health", "Health"));
     line("");
     line(&format!("  {:<10} {}", "database", started.database));
+    line(&format!("  {:<10} {}", "storage", started.storage));
     let workers = workers(started.workers);
     line(&format!("  {:<10} {:<32} {:<8} {workers}", "queue", "embedded (durable)", "workers"));
     line("");
@@ -135,6 +139,7 @@ mod tests {
             took: Duration::from_millis(212),
             address: address.parse().expect("an address"),
             database: "sqlite ./data/portwright.db (created, 4 migrations applied)",
+            storage: "local ./data/storage",
             workers: Some(WorkerCount { min: 1, max: 4 }),
             first_admin,
         }
@@ -152,6 +157,7 @@ mod tests {
   Health     http://127.0.0.1:3000/health
 
   database   sqlite ./data/portwright.db (created, 4 migrations applied)
+  storage    local ./data/storage
   queue      embedded (durable)               workers  1 process (min 1, max 4)
 
   First run: created admin

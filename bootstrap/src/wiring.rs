@@ -9,7 +9,7 @@ use portwright_application::compute::{Defaults, Relay, TaskRegistry};
 use portwright_application::transact::Transactions;
 use portwright_application::{Policy, Ports, Services, task_registry};
 use portwright_domain::ports::{
-    Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Store, Unobserved,
+    Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Storage, Store, Unobserved,
 };
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, api};
 use portwright_memory::{MemoryRateLimiter, SystemClock, UuidV7};
@@ -17,6 +17,7 @@ use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, S
 use portwright_socket::QueueClient;
 use portwright_sqlite::migrate::status;
 use portwright_sqlite::{SqliteConfig, SqliteHealth, SqliteStore};
+use portwright_storage::{OpendalStorage, StorageHealth};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{AppEnv, Config, Database, Registration, SigningKeySource};
@@ -28,6 +29,9 @@ const ISSUER: &str = "portwright";
 
 /// The name of the signing key's file in the data directory.
 const KEY_FILE: &str = "signing-key.pem";
+
+/// The folder of files in the data directory.
+pub(crate) const FILES: &str = "storage";
 
 /// How many clients the embedded limiter tells apart; the oldest are forgotten beyond that.
 const LIMITER_KEYS: usize = 100_000;
@@ -179,6 +183,9 @@ pub async fn wire(
     let open_store = OpenStore::open(&config.database, migrate).await?;
     let (store, store_health) = open_store.ports();
     let Backstage { queue, probes } = backstage;
+    let storage: Arc<dyn Storage> =
+        Arc::new(OpendalStorage::local(config.data_dir.join(FILES), clock.clone()).await?);
+    let storage_health: Arc<dyn HealthProbe> = Arc::new(StorageHealth::of(storage.clone(), ids.clone()));
     let key = signing_key(config)?;
     let tokens = Arc::new(JwtIssuer::new(&key, ISSUER, ISSUER));
     let sealer = Arc::new(AeadSealer::new(&key));
@@ -190,6 +197,7 @@ pub async fn wire(
     let ports = Ports {
         store,
         queue: queue.clone(),
+        storage,
         hasher,
         tokens: tokens.clone(),
         sealer: sealer.clone(),
@@ -197,7 +205,7 @@ pub async fn wire(
         clock: clock.clone(),
         ids: ids.clone(),
         observer,
-        probes: [store_health].into_iter().chain(probes).collect(),
+        probes: [store_health, storage_health].into_iter().chain(probes).collect(),
     };
     let policy = Policy {
         registration_open: config.registration == Registration::Open,

@@ -88,17 +88,26 @@ pub enum Action {
     ChangeStanding,
     /// Remove a user.
     RemoveUser,
+    /// Create users from a file, or write them into one, and read that.
+    TransferUsers,
+    /// See one job, or stop it.
+    ReadJob,
+    /// See the list of jobs, see queues, pause and resume them, and have a job run again.
+    OperateJobs,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::ListUsers,
         Self::ReadUser,
         Self::CreateUser,
         Self::ChangeProfile,
         Self::ChangeStanding,
         Self::RemoveUser,
+        Self::TransferUsers,
+        Self::ReadJob,
+        Self::OperateJobs,
     ];
 }
 
@@ -132,20 +141,28 @@ pub enum Access {
 /// | change a profile | yes | own, else forbidden | own, else hidden |
 /// | change role or activity | yes | forbidden | forbidden |
 /// | remove a user | yes | forbidden | forbidden |
+/// | import or export users | yes | forbidden | forbidden |
+/// | see or stop a job | yes | own, else hidden | own, else hidden |
+/// | operate jobs and queues | yes | forbidden | forbidden |
+///
+/// A job is its creator's; one that nobody asked for is somebody else's to everyone.
 #[must_use]
 pub const fn decide(role: Role, action: Action, relation: Relation) -> Access {
     use Access::{Forbidden, Granted, Hidden};
     match (action, role, relation) {
         (_, Role::Admin, _)
         | (Action::ListUsers | Action::ReadUser, Role::Moderator, _)
-        | (Action::ReadUser | Action::ChangeProfile, _, Relation::Own) => Granted,
-        (Action::ReadUser | Action::ChangeProfile, Role::User, Relation::Others) => Hidden,
+        | (Action::ReadUser | Action::ChangeProfile | Action::ReadJob, _, Relation::Own) => Granted,
+        (Action::ReadUser | Action::ChangeProfile, Role::User, Relation::Others)
+        | (Action::ReadJob, _, Relation::Others) => Hidden,
         (
             Action::ListUsers
             | Action::CreateUser
             | Action::ChangeProfile
             | Action::ChangeStanding
-            | Action::RemoveUser,
+            | Action::RemoveUser
+            | Action::TransferUsers
+            | Action::OperateJobs,
             Role::Moderator | Role::User,
             _,
         ) => Forbidden,
@@ -168,6 +185,9 @@ mod tests {
             (Action::ChangeProfile, [G, G, G, F, G, H]),
             (Action::ChangeStanding, [G, G, F, F, F, F]),
             (Action::RemoveUser, [G, G, F, F, F, F]),
+            (Action::TransferUsers, [G, G, F, F, F, F]),
+            (Action::ReadJob, [G, G, G, H, G, H]),
+            (Action::OperateJobs, [G, G, F, F, F, F]),
         ];
         assert_eq!(expected.map(|(action, _)| action), Action::ALL);
         for (action, row) in expected {

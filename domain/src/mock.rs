@@ -50,6 +50,7 @@ mock! {
         async fn removed(&self, id: JobId) -> Result<Option<Removed>, PortError>;
         async fn call(&self, job: &NewJob, wait: Duration) -> Result<Option<Outcome>, PortError>;
         async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError>;
+        async fn changed(&self, seen: &Job, wait: Duration) -> Result<Option<Job>, PortError>;
         async fn list(&self, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, PortError>;
         async fn cancel(&self, id: JobId) -> Result<Cancelled, PortError>;
         async fn retry(&self, id: JobId) -> Result<bool, PortError>;

@@ -10,6 +10,16 @@ use uuid::Uuid;
 
 use crate::world::{World, name, newcomer};
 
+/// The actions of this use case; the others have tests beside theirs.
+const ACTIONS: [Action; 6] = [
+    Action::ListUsers,
+    Action::ReadUser,
+    Action::CreateUser,
+    Action::ChangeProfile,
+    Action::ChangeStanding,
+    Action::RemoveUser,
+];
+
 async fn attempt(world: &World, caller: Principal, action: Action, target: UserId) -> Result<(), UserError> {
     let users = &world.services.users;
     let change = async |change| users.change(caller, target, change, None).await.map(drop);
@@ -33,13 +43,14 @@ async fn attempt(world: &World, caller: Principal, action: Action, target: UserI
             change(UserChange { role: Some(Role::Moderator), ..UserChange::default() }).await
         }
         Action::RemoveUser => users.remove(caller, target, None).await.map(drop),
+        other => unreachable!("{other:?} is no action of this use case"),
     }
 }
 
 #[tokio::test]
 async fn every_use_case_asks_the_access_table() {
     for role in Role::ALL {
-        for action in Action::ALL {
+        for action in ACTIONS {
             for relation in [Relation::Own, Relation::Others] {
                 let world = World::new();
                 // Another admin, so that no case is about the last one.
@@ -69,7 +80,7 @@ async fn nobody_learns_from_a_refusal_whether_a_user_exists() {
     let other = world.user("other", Role::User).await;
     for role in [Role::User, Role::Moderator] {
         let caller = world.person(role.as_str(), role).await.principal();
-        for action in Action::ALL.into_iter().filter(|&action| action != Action::ListUsers) {
+        for action in ACTIONS.into_iter().filter(|&action| action != Action::ListUsers) {
             if decide(role, action, Relation::Others) == Access::Granted {
                 continue;
             }

@@ -13,7 +13,7 @@ use portwright_domain::job::Backoff;
 use portwright_domain::ports::{HealthProbe, PasswordHasher, Quota, RateLimiter, Store};
 use portwright_domain::session::SessionLimits;
 use portwright_memory::{
-    FakeSealer, FakeTokens, MemoryJobQueue, MemoryRateLimiter, MemoryStore, PlainHasher,
+    FakeSealer, FakeTokens, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore, PlainHasher,
 };
 use portwright_testkit::{ManualClock, SequentialIds};
 
@@ -80,6 +80,7 @@ impl World {
         let ports = Ports {
             store: store.clone(),
             queue: Arc::new(MemoryJobQueue::new(clock.clone())),
+            storage: Arc::new(MemoryStorage::new(clock.clone())),
             hasher: hasher.clone(),
             tokens: tokens.clone(),
             sealer: sealer.clone(),

@@ -46,8 +46,8 @@ pub(super) static LATER: &[Later] = &[
         ],
     },
     Later {
-        feature: "file storage",
-        instead: "no files are taken",
+        feature: "choice of storages",
+        instead: "files are kept in DATA_DIR/storage",
         names: &[
             "STORAGE_STRATEGY",
             "STORAGE_ENDPOINT",

@@ -43,6 +43,14 @@ pub enum ProblemCode {
     IdempotencyKeyRunning,
     /// The first request with this key was answered with something that is given once.
     AlreadyUsed,
+    /// The job has come to its end.
+    JobFinished,
+    /// Only what ended without success runs again.
+    JobNotFailed,
+    /// Another job does the same.
+    JobHeld,
+    /// The record of the job was removed.
+    JobExpired,
     /// `If-Match` names another version than the present one.
     PreconditionFailed,
     /// The body is larger than the path allows.
@@ -53,16 +61,26 @@ pub enum ProblemCode {
     UnsupportedMediaType,
     /// Fields or parameters have values that they cannot have.
     ValidationFailed,
+    /// The picture cannot be decoded.
+    InvalidImage,
     /// The key was used for another request.
     IdempotencyKeyReused,
+    /// The task returned its error.
+    JobFailed,
     /// The client has used up its share.
     RateLimited,
     /// The headers are too many or too large.
     HeadersTooLarge,
     /// Something went wrong here.
     Internal,
+    /// The job crashed, timed out or used up its attempts.
+    JobDead,
     /// Something that the answer needs is down or overloaded.
     Unavailable,
+    /// As many jobs wait as the queue takes.
+    QueueFull,
+    /// The queue does not answer.
+    QueueUnavailable,
     /// The answer was not ready in time.
     Timeout,
 }
@@ -78,7 +96,7 @@ struct Entry {
 
 impl ProblemCode {
     /// Every code, by status.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 37] = [
         Self::MalformedRequest,
         Self::MalformedBody,
         Self::IdempotencyKeyInvalid,
@@ -96,16 +114,25 @@ impl ProblemCode {
         Self::VersionConflict,
         Self::IdempotencyKeyRunning,
         Self::AlreadyUsed,
+        Self::JobFinished,
+        Self::JobNotFailed,
+        Self::JobHeld,
+        Self::JobExpired,
         Self::PreconditionFailed,
         Self::PayloadTooLarge,
         Self::UriTooLong,
         Self::UnsupportedMediaType,
         Self::ValidationFailed,
+        Self::InvalidImage,
         Self::IdempotencyKeyReused,
+        Self::JobFailed,
         Self::RateLimited,
         Self::HeadersTooLarge,
         Self::Internal,
+        Self::JobDead,
         Self::Unavailable,
+        Self::QueueFull,
+        Self::QueueUnavailable,
         Self::Timeout,
     ];
 
@@ -150,6 +177,7 @@ impl ProblemCode {
             StatusCode::NOT_ACCEPTABLE => Self::NotAcceptable,
             StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
             StatusCode::CONFLICT => Self::VersionConflict,
+            StatusCode::GONE => Self::JobExpired,
             StatusCode::PRECONDITION_FAILED => Self::PreconditionFailed,
             StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
             StatusCode::URI_TOO_LONG => Self::UriTooLong,
@@ -157,6 +185,7 @@ impl ProblemCode {
             StatusCode::UNPROCESSABLE_ENTITY => Self::ValidationFailed,
             StatusCode::TOO_MANY_REQUESTS => Self::RateLimited,
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::HeadersTooLarge,
+            StatusCode::BAD_GATEWAY => Self::JobDead,
             StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
             StatusCode::GATEWAY_TIMEOUT => Self::Timeout,
             other if other.is_client_error() => Self::MalformedRequest,
@@ -287,6 +316,34 @@ impl ProblemCode {
                 "The first request with this Idempotency-Key succeeded, and its answer is given only once.",
                 "Sign in to get a new session.",
             ),
+            Self::JobFinished => (
+                "job-finished",
+                StatusCode::CONFLICT,
+                "Job finished",
+                "The job has come to its end, so there is nothing to stop.",
+                "Read the job to see how it ended.",
+            ),
+            Self::JobNotFailed => (
+                "job-not-failed",
+                StatusCode::CONFLICT,
+                "Job not failed",
+                "Only a job that is failed, dead or cancelled can run again.",
+                "Read the job to see its state. A job that succeeded is not repeated: make a new one.",
+            ),
+            Self::JobHeld => (
+                "job-held",
+                StatusCode::CONFLICT,
+                "Another job does the same",
+                "Another unfinished job holds the unique key of this one.",
+                "Wait for that job, or stop it first.",
+            ),
+            Self::JobExpired => (
+                "job-expired",
+                StatusCode::GONE,
+                "Job expired",
+                "The job ended some time ago, and its record was removed.",
+                "Results are kept as QUEUE_REMOVE_ON_COMPLETE and QUEUE_REMOVE_ON_FAIL say. Fetch them earlier.",
+            ),
             Self::PreconditionFailed => (
                 "precondition-failed",
                 StatusCode::PRECONDITION_FAILED,
@@ -322,12 +379,26 @@ impl ProblemCode {
                 "Fields or parameters have values that they cannot have.",
                 "Correct what `errors` lists: each has a JSON pointer into the body, or the name of a parameter.",
             ),
+            Self::InvalidImage => (
+                "invalid-image",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Invalid image",
+                "The body is no picture that can be decoded, or it has too many pixels.",
+                "Send a whole PNG, JPEG or WebP picture of at most 20 megapixels.",
+            ),
             Self::IdempotencyKeyReused => (
                 "idempotency-key-reused",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "Idempotency-Key reused",
                 "This Idempotency-Key was used for a request with another body.",
                 "Make a new key for every new request.",
+            ),
+            Self::JobFailed => (
+                "job-failed",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Job failed",
+                "The task ended with an error of its own.",
+                "`error` tells which. The same input gives the same answer.",
             ),
             Self::RateLimited => (
                 "rate-limited",
@@ -350,12 +421,33 @@ impl ProblemCode {
                 "Something went wrong here.",
                 "Try again later. If it stays, report it with the requestId.",
             ),
+            Self::JobDead => (
+                "job-dead",
+                StatusCode::BAD_GATEWAY,
+                "Job dead",
+                "The job crashed, took too long or used up its attempts.",
+                "Read the job for its cause. An administrator can have it run again.",
+            ),
             Self::Unavailable => (
                 "unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Unavailable",
                 "Something that the answer needs is down or overloaded.",
                 "Try again later, with growing pauses.",
+            ),
+            Self::QueueFull => (
+                "queue-full",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Queue full",
+                "As many jobs wait as the queue takes.",
+                "Try again when Retry-After has passed. Nothing was taken.",
+            ),
+            Self::QueueUnavailable => (
+                "queue-unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Queue unavailable",
+                "The queue does not answer.",
+                "Try again when Retry-After has passed, with the same Idempotency-Key: the job may have been taken.",
             ),
             Self::Timeout => (
                 "timeout",
@@ -406,6 +498,6 @@ mod tests {
             assert_eq!(ProblemCode::for_status(code.status()).status(), code.status());
         }
         assert_eq!(ProblemCode::for_status(StatusCode::IM_A_TEAPOT), ProblemCode::MalformedRequest);
-        assert_eq!(ProblemCode::for_status(StatusCode::BAD_GATEWAY), ProblemCode::Internal);
+        assert_eq!(ProblemCode::for_status(StatusCode::NOT_IMPLEMENTED), ProblemCode::Internal);
     }
 }
