@@ -1,0 +1,10 @@
+//! Real servers from local binaries, on free ports, each for as long as the value that stands for it.
+//!
+//! A server runs under a small shell that reads commands from a pipe. When the test ends, however it ends, the pipe
+//! closes, and the shell takes the server down and removes its files: a dead test leaves nothing behind. Nothing here
+//! is asynchronous or knows a driver, so any adapter can use it.
+
+mod postgres;
+mod shell;
+
+pub use postgres::{Postgres, Stop};

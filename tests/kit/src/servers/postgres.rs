@@ -1,0 +1,130 @@
+//! [`Postgres`]: a PostgreSQL server, primary or streaming standby, that can be hurt on cue.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::shell::{Shell, free_port};
+
+const SCRIPT: &str = include_str!("postgres.sh");
+
+/// A server with databases of its own. Its superuser is `postgres`, who needs no password.
+///
+/// Starting one takes about a second. Everything panics if the server cannot be run: what needs a database is not
+/// tested without one.
+pub struct Postgres {
+    shell: Shell,
+    port: u16,
+    databases: AtomicU32,
+}
+
+/// How a server ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Sessions are ended, and everything is written.
+    Fast,
+    /// Everybody stops at once, and the next start recovers.
+    Immediate,
+    /// As when the machine kills it.
+    Kill,
+}
+
+impl Postgres {
+    /// A new server with nothing in it.
+    #[must_use]
+    pub fn primary() -> Self {
+        let port = free_port();
+        Self::run(port, &[&port.to_string()])
+    }
+
+    /// A new standby that streams from this server.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let port = free_port();
+        Self::run(port, &[&port.to_string(), &self.port.to_string()])
+    }
+
+    fn run(port: u16, arguments: &[&str]) -> Self {
+        let server =
+            Self { shell: Shell::run(SCRIPT, "postgres", arguments), port, databases: AtomicU32::new(0) };
+        server.shell.ask("where");
+        server
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of a database of this server.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The name of a new empty database, which its standbys get too.
+    #[must_use]
+    pub fn fresh_database(&self) -> String {
+        let name = format!("test_{}_{}", std::process::id(), self.databases.fetch_add(1, Ordering::Relaxed));
+        self.sql(&format!("CREATE DATABASE {name}"));
+        name
+    }
+
+    /// What a statement answers in the database `postgres`, columns joined by `|` and rows by a space.
+    pub fn sql(&self, statement: &str) -> String {
+        self.shell.ask(&format!("sql {statement}")).trim_end().to_owned()
+    }
+
+    /// Ends the server; [`Postgres::start`] brings it back.
+    pub fn stop(&self, how: Stop) {
+        let how = match how {
+            Stop::Fast => "fast",
+            Stop::Immediate => "immediate",
+            Stop::Kill => "kill",
+        };
+        self.shell.ask(&format!("stop {how}"));
+    }
+
+    /// Starts a server that was stopped, and waits until it answers.
+    pub fn start(&self) {
+        self.shell.ask("start");
+    }
+
+    /// Makes a standby a primary.
+    pub fn promote(&self) {
+        self.shell.ask("promote");
+    }
+
+    /// Stops all its processes where they are, so that it neither answers nor hangs up.
+    pub fn freeze(&self) {
+        self.shell.ask("freeze");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.shell.ask("thaw");
+    }
+
+    /// From now on, a standby shows a commit no sooner than this after it was made.
+    pub fn lag(&self, delay: Duration) {
+        self.sql(&format!("ALTER SYSTEM SET recovery_min_apply_delay = '{}ms'", delay.as_millis()));
+        self.sql("SELECT pg_reload_conf()");
+    }
+
+    /// A standby shows nothing new until it is resumed.
+    pub fn pause_replay(&self) {
+        self.sql("SELECT pg_wal_replay_pause()");
+    }
+
+    /// Ends a pause.
+    pub fn resume_replay(&self) {
+        self.sql("SELECT pg_wal_replay_resume()");
+    }
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("port", &self.port).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,94 @@
+# A PostgreSQL server that lives as long as the input of this script. Arguments: the port, and for a standby the port of
+# its primary. Each line of input is a command; each is answered with one line, "ok …" or what went wrong.
+set -uo pipefail
+port=$1
+primary=${2:-}
+bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
+PATH=${bin:+$bin:}$PATH
+place=$(mktemp -d) || exit 1
+data=$place/data
+log=$place/log
+pid=
+
+cleanup() {
+    [ -n "$pid" ] && kill -QUIT "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+    rm -rf "$place"
+}
+trap cleanup EXIT
+
+answers() {
+    for _ in $(seq 600); do
+        pg_isready -q -h 127.0.0.1 -p "$port" -U postgres && return
+        kill -0 "$pid" 2>/dev/null || return 1
+        sleep 0.02
+    done
+    return 1
+}
+
+start() {
+    postgres -D "$data" >>"$log" 2>&1 </dev/null &
+    pid=$!
+    answers
+}
+
+# stop fast|immediate|kill
+stop() {
+    case $1 in
+        fast) kill -INT "$pid" ;;
+        immediate) kill -QUIT "$pid" ;;
+        # The children notice that the postmaster is gone, and end.
+        kill) kill -KILL "$pid" ;;
+    esac
+    wait "$pid" 2>/dev/null
+    pid=
+    true
+}
+
+sql() {
+    psql -XqAt -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres -d postgres -c "$1" 2>&1 | tr '\n' ' '
+}
+
+create() {
+    if [ -n "$primary" ]; then
+        pg_basebackup -D "$data" -h 127.0.0.1 -p "$primary" -U postgres -R -C -S "standby_$port" -c fast >>"$log" 2>&1
+    else
+        initdb -D "$data" -U postgres -A trust --no-sync -E UTF8 --locale=C.UTF-8 >>"$log" 2>&1
+    fi || return 1
+    # Later lines win, so a standby overrides what it copied.
+    cat >>"$data/postgresql.conf" <<CONF
+listen_addresses = '127.0.0.1'
+port = $port
+unix_socket_directories = '$place'
+max_connections = 200
+max_wal_senders = 10
+max_replication_slots = 10
+wal_level = replica
+hot_standby = on
+fsync = on
+full_page_writes = off
+shared_buffers = 32MB
+max_wal_size = 256MB
+autovacuum = off
+wal_receiver_status_interval = 1s
+wal_retrieve_retry_interval = 100ms
+log_min_messages = warning
+CONF
+    start
+}
+
+if ! create; then
+    echo "the server did not start: $(tail -5 "$log" 2>/dev/null | tr '\n' ' ')"
+    exit 1
+fi
+while read -r command argument; do
+    case $command in
+        where) echo "ok $data" ;;
+        sql) if answer=$(sql "$argument"); then echo "ok $answer"; else echo "failed: $answer"; fi ;;
+        stop) stop "$argument" && echo ok ;;
+        start) if start; then echo ok; else echo "failed: $(tail -3 "$log" | tr '\n' ' ')"; fi ;;
+        promote) pg_ctl promote -D "$data" -w >>"$log" 2>&1 && echo ok || echo failed ;;
+        freeze) kill -STOP "$pid" $(pgrep -P "$pid") && echo ok ;;
+        thaw) kill -CONT "$pid" $(pgrep -P "$pid") && echo ok ;;
+        *) echo "unknown: $command" ;;
+    esac
+done
