@@ -1,0 +1,175 @@
+//! [`Pooled`]: a connection that never goes back dirty.
+//!
+//! The driver's own pool gives connections out again whose last statement was abandoned half-way, inside somebody
+//! else's transaction, so ours takes back only what is known to be at rest: each statement stands between
+//! [`Pooled::ask`] and [`Pooled::heard`], and whoever is dropped in between has spoiled the connection. It is closed,
+//! by which the server rolls back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool::managed::Object;
+use portwright_domain::{ErrorKind, PortError};
+use sqlx::PgConnection;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::error::{Trouble, port_error, trouble_of};
+use crate::routing::Routing;
+use crate::server::Connection;
+
+/// Asks a question of a [`Pooled`], and asks it again where that can help: see [`Pooled::heard`].
+macro_rules! asked {
+    ($pooled:expr, $operation:literal, $connection:ident => $question:expr) => {
+        loop {
+            let within = $pooled.patience();
+            let $connection = $pooled.ask($operation)?;
+            let answer = $crate::pooled::bounded(within, $question).await;
+            if let Some(answer) = $pooled.heard($operation, answer).await {
+                break answer;
+            }
+        }
+    };
+}
+pub(crate) use asked;
+
+/// The answer to a statement, for as long as it may take: the server bounds it, but may be out of reach.
+pub(crate) async fn bounded<T>(
+    within: Duration,
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(within, statement).await.unwrap_or_else(|_elapsed| {
+        let slow = std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer");
+        Err(sqlx::Error::Io(slow))
+    })
+}
+
+/// A connection that belongs to one view or one unit of work.
+pub(crate) struct Pooled {
+    connection: Option<Connection>,
+    server: usize,
+    routing: Arc<Routing>,
+    trouble: Option<ErrorKind>,
+    in_transaction: bool,
+    /// Whether it may still be asked of another server.
+    may_move: bool,
+    /// The share of the primary that reads may use.
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl Pooled {
+    /// For questions that change nothing and stand alone, so that another server can answer them as well.
+    pub(crate) fn view(
+        connection: Connection,
+        server: usize,
+        routing: Arc<Routing>,
+        share: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        let mut view = Self::new(connection, server, routing, share);
+        view.may_move = true;
+        view
+    }
+
+    /// For a transaction, which lives and dies with its connection.
+    pub(crate) const fn unit(connection: Connection, server: usize, routing: Arc<Routing>) -> Self {
+        Self::new(connection, server, routing, None)
+    }
+
+    const fn new(
+        connection: Connection,
+        server: usize,
+        routing: Arc<Routing>,
+        share: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            connection: Some(connection),
+            server,
+            routing,
+            trouble: None,
+            in_transaction: false,
+            may_move: false,
+            _share: share,
+        }
+    }
+
+    /// Which server answers.
+    pub(crate) const fn server(&self) -> usize {
+        self.server
+    }
+
+    /// How long to wait for an answer.
+    pub(crate) fn patience(&self) -> Duration {
+        self.routing.patience()
+    }
+
+    /// The connection, for one statement.
+    pub(crate) fn ask(&mut self, operation: &'static str) -> Result<&mut PgConnection, PortError> {
+        let abandoned = ErrorKind::Unavailable;
+        match (self.trouble.replace(abandoned), &mut self.connection) {
+            (None, Some(connection)) => Ok(connection),
+            (trouble, _) => {
+                let kind = trouble.unwrap_or(abandoned);
+                self.trouble = Some(kind);
+                Err(PortError::new(kind, operation, "an earlier statement failed or was abandoned"))
+            }
+        }
+    }
+
+    /// The answer of that statement. `None`: a view found its server gone or its replica in a conflict with recovery,
+    /// and is to be asked again, of the primary. Any error ends a transaction.
+    pub(crate) async fn heard<T>(
+        &mut self,
+        operation: &'static str,
+        answer: Result<T, sqlx::Error>,
+    ) -> Option<Result<T, PortError>> {
+        let error = match answer {
+            Ok(answer) => {
+                self.trouble = None;
+                return Some(Ok(answer));
+            }
+            Err(error) => error,
+        };
+        let server_is_gone = trouble_of(&error) == Trouble::Server;
+        if server_is_gone {
+            self.routing.doubt(self.server);
+        }
+        let error = port_error(operation, error);
+        self.trouble = Some(error.kind());
+        if std::mem::take(&mut self.may_move) && (server_is_gone || error.kind() == ErrorKind::Contended) {
+            self.discard();
+            if let Ok((connection, server)) = self.routing.primary_connection(operation).await {
+                (self.connection, self.server, self.trouble) = (Some(connection), server, None);
+                return None;
+            }
+        }
+        Some(Err(error))
+    }
+
+    /// A transaction is open from now on.
+    pub(crate) const fn begun(&mut self) {
+        self.in_transaction = true;
+    }
+
+    /// No transaction is open any more.
+    pub(crate) const fn ended(&mut self) {
+        self.in_transaction = false;
+    }
+
+    /// Whether anything may be asked of it.
+    pub(crate) const fn is_usable(&self) -> bool {
+        self.trouble.is_none() && self.connection.is_some()
+    }
+
+    fn discard(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(Object::take(connection));
+        }
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        if self.in_transaction || self.trouble.is_some() {
+            self.discard();
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! [`Standings`]: what is known of the servers, and whom that makes eligible. Pure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::lsn::{Lsn, Place};
+
+/// How long positions of the primary are remembered, to tell how old the state of a replica is.
+const MEMORY: Duration = Duration::from_secs(90);
+
+/// What one server was when it was last looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It does not answer.
+    Away,
+    /// It takes writes, and its log is on its disk up to here.
+    Primary(Place),
+    /// It follows, and shows what is before here. Of a standby that follows nobody at present, the timeline is 0.
+    Standby(Place),
+}
+
+/// All servers, and where the primary has been.
+#[derive(Debug, Clone)]
+pub(crate) struct Standings {
+    pub(crate) roles: Vec<Role>,
+    /// Positions of the newest primary with the time when it was first seen there, oldest first.
+    trail: VecDeque<(Instant, Place)>,
+}
+
+impl Standings {
+    pub(crate) fn unknown(servers: usize) -> Self {
+        Self { roles: vec![Role::Away; servers], trail: VecDeque::new() }
+    }
+
+    /// Notes what a server is now; true if anybody has to know.
+    pub(crate) fn saw(&mut self, server: usize, role: Role, now: Instant) -> bool {
+        if let Role::Primary(place) = role {
+            if self.trail.back().is_none_or(|(_, last)| last.timeline != place.timeline) {
+                self.trail.clear();
+            }
+            if self.trail.back().is_none_or(|(_, last)| last.lsn < place.lsn) {
+                self.trail.push_back((now, place));
+            }
+            // The newest stays, however long ago it was written.
+            while self.trail.len() > 1 && self.trail.front().is_some_and(|(at, _)| now - *at > MEMORY) {
+                self.trail.pop_front();
+            }
+        }
+        match self.roles.get_mut(server) {
+            Some(known) if *known != role => {
+                *known = role;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes that a replica has come this far; true if that is news.
+    pub(crate) fn replayed(&mut self, server: usize, lsn: Lsn) -> bool {
+        match self.roles.get_mut(server) {
+            Some(Role::Standby(place)) if place.lsn < lsn => {
+                place.lsn = lsn;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The primary, if there is exactly one.
+    pub(crate) fn writable(&self) -> Result<usize, &'static str> {
+        let mut primaries = self.primaries();
+        match (primaries.next(), primaries.next()) {
+            (Some((server, _)), None) => Ok(server),
+            (Some(_), Some(_)) => Err("two servers take writes, so neither is written to"),
+            (None, _) => Err("no server is the primary"),
+        }
+    }
+
+    /// The primary of the newest timeline.
+    pub(crate) fn newest_primary(&self) -> Result<usize, &'static str> {
+        let newest = self.primaries().max_by_key(|(_, place)| place.timeline);
+        newest.map(|(server, _)| server).ok_or("no server is the primary")
+    }
+
+    fn primaries(&self) -> impl Iterator<Item = (usize, Place)> {
+        self.roles.iter().enumerate().filter_map(|(server, role)| match role {
+            Role::Primary(place) => Some((server, *place)),
+            Role::Away | Role::Standby(_) => None,
+        })
+    }
+
+    /// How old the state is that a replica shows; `None` if that is unknown.
+    pub(crate) fn age(&self, shown: Place, now: Instant) -> Option<Duration> {
+        let (_, newest) = self.trail.back()?;
+        if shown.lsn >= newest.lsn {
+            return Some(Duration::ZERO);
+        }
+        if shown.timeline != newest.timeline {
+            return None;
+        }
+        let overtaken = self.trail.iter().find(|(_, place)| place.lsn > shown.lsn);
+        overtaken.map(|(at, _)| now - *at)
+    }
+
+    /// The bytes of log that a replica has not replayed.
+    pub(crate) fn behind(&self, shown: Place) -> Option<u64> {
+        self.trail.back().map(|(_, newest)| newest.lsn.0.saturating_sub(shown.lsn.0))
+    }
+
+    /// A replica for a read that must show `place`, if any, and is at most `max_lag` old, if that matters; and whether
+    /// it shows that place already. One that does comes before one that might soon; among equals, everybody has a turn.
+    pub(crate) fn replica(
+        &self,
+        place: Option<Place>,
+        max_lag: Option<Duration>,
+        turn: usize,
+        now: Instant,
+    ) -> Option<(usize, bool)> {
+        let eligible: Vec<(usize, Place)> = self
+            .roles
+            .iter()
+            .enumerate()
+            .filter_map(|(server, role)| match role {
+                Role::Standby(shown) => Some((server, *shown)),
+                Role::Away | Role::Primary(_) => None,
+            })
+            .filter(|(_, shown)| place.is_none_or(|place| place.timeline == shown.timeline))
+            .filter(|(_, shown)| {
+                max_lag.is_none_or(|max| self.age(*shown, now).is_some_and(|age| age <= max))
+            })
+            .collect();
+        let shows = |(_, shown): &&(usize, Place)| place.is_none_or(|place| shown.lsn >= place.lsn);
+        let current: Vec<_> = eligible.iter().filter(shows).collect();
+        if let Some((server, _)) = turn.checked_rem(current.len()).and_then(|turn| current.get(turn)) {
+            return Some((*server, true));
+        }
+        let furthest = eligible.iter().max_by_key(|(_, shown)| shown.lsn);
+        furthest.map(|(server, _)| (*server, false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(timeline: u32, lsn: u64) -> Place {
+        Place { timeline, lsn: Lsn(lsn) }
+    }
+
+    fn standings(roles: &[Role], now: Instant) -> Standings {
+        let mut standings = Standings::unknown(roles.len());
+        for (server, role) in roles.iter().enumerate() {
+            standings.saw(server, *role, now);
+        }
+        standings
+    }
+
+    const LAG: Option<Duration> = Some(Duration::from_secs(5));
+
+    #[test]
+    fn a_replica_that_shows_everything_is_current_however_old_that_is() {
+        let now = Instant::now();
+        let standings = standings(&[Role::Primary(at(1, 100)), Role::Standby(at(1, 100))], now);
+        assert_eq!(standings.replica(None, LAG, 0, now + Duration::from_hours(1)), Some((1, true)));
+    }
+
+    #[test]
+    fn a_replica_is_behind_since_the_primary_went_on() {
+        let start = Instant::now();
+        let mut standings = standings(&[Role::Primary(at(1, 100)), Role::Standby(at(1, 100))], start);
+        let went_on = start + Duration::from_mins(1);
+        standings.saw(0, Role::Primary(at(1, 200)), went_on);
+        let just_in_time = went_on + Duration::from_secs(5);
+        assert_eq!(standings.age(at(1, 100), just_in_time), LAG);
+        assert_eq!(standings.replica(None, LAG, 0, just_in_time), Some((1, true)));
+        let too_late = just_in_time + Duration::from_millis(1);
+        assert_eq!(standings.replica(None, LAG, 0, too_late), None);
+        assert_eq!(standings.replica(None, None, 0, too_late), Some((1, true)), "better than nobody");
+        assert_eq!(standings.behind(at(1, 100)), Some(100));
+    }
+
+    #[test]
+    fn a_read_after_a_commit_prefers_who_shows_it_and_else_who_is_closest() {
+        let now = Instant::now();
+        let roles = [
+            Role::Primary(at(1, 300)),
+            Role::Standby(at(1, 100)),
+            Role::Standby(at(1, 200)),
+            Role::Standby(at(1, 300)),
+        ];
+        let standings = standings(&roles, now);
+        for turn in 0..4 {
+            assert_eq!(standings.replica(Some(at(1, 250)), LAG, turn, now), Some((3, true)));
+            let either = standings.replica(Some(at(1, 150)), LAG, turn, now);
+            assert_eq!(either, Some((2 + turn % 2, true)));
+        }
+        assert_eq!(standings.replica(Some(at(1, 301)), LAG, 0, now), Some((3, false)));
+    }
+
+    #[test]
+    fn positions_of_different_timelines_are_not_compared() {
+        let now = Instant::now();
+        let promoted = standings(&[Role::Primary(at(2, 300)), Role::Standby(at(1, 900))], now);
+        assert_eq!(promoted.replica(Some(at(2, 100)), LAG, 0, now), None);
+        let following_nobody = standings(&[Role::Primary(at(1, 300)), Role::Standby(at(0, 300))], now);
+        assert_eq!(following_nobody.replica(Some(at(1, 100)), LAG, 0, now), None);
+    }
+
+    #[test]
+    fn two_primaries_are_none() {
+        let now = Instant::now();
+        let roles = [Role::Primary(at(1, 300)), Role::Away, Role::Primary(at(2, 100))];
+        let split = standings(&roles, now);
+        assert!(split.writable().is_err_and(|why| why.contains("two servers")));
+        assert_eq!(split.newest_primary(), Ok(2));
+        assert_eq!(standings(&[Role::Away], now).writable(), Err("no server is the primary"));
+    }
+}

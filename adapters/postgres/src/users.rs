@@ -1,0 +1,190 @@
+//! The users of a view or a unit of work.
+
+mod list;
+
+use async_trait::async_trait;
+use portwright_domain::access::Role;
+use portwright_domain::page::{Direction, Page, PageRequest};
+use portwright_domain::ports::{UserQueries, UserRepository};
+use portwright_domain::user::{
+    Email, PasswordHash, PersonName, User, UserFilter, UserId, UserSort, Version, folded,
+};
+use portwright_domain::{PortError, Timestamp};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
+
+use crate::pooled::{Pooled, asked};
+
+/// The columns that [`user_at`] reads, in its order.
+macro_rules! user_columns {
+    () => {
+        "users.id, users.email, users.first_name, users.last_name, users.role, users.is_active, \
+         users.is_email_verified, users.password, users.last_login, users.created_at, users.updated_at, users.version"
+    };
+}
+pub(crate) use user_columns;
+
+/// The user whose columns begin at this one.
+pub(crate) fn user_at(row: &PgRow, first: usize) -> Result<User, sqlx::Error> {
+    let text = |column| row.try_get::<String, _>(first + column);
+    let time = |column| row.try_get(first + column).map(Timestamp::from_unix_micros);
+    let role: Role = row
+        .try_get::<&str, _>(first + 4)?
+        .parse()
+        .map_err(|unknown| sqlx::Error::Decode(Box::new(unknown)))?;
+    Ok(User {
+        id: UserId(row.try_get(first)?),
+        email: Email::from_stored(text(1)?),
+        first_name: PersonName::from_stored(text(2)?),
+        last_name: PersonName::from_stored(text(3)?),
+        role,
+        is_active: row.try_get(first + 5)?,
+        is_email_verified: row.try_get(first + 6)?,
+        password: PasswordHash::new(text(7)?),
+        last_login: row.try_get::<Option<i64>, _>(first + 8)?.map(Timestamp::from_unix_micros),
+        created_at: time(9)?,
+        updated_at: time(10)?,
+        version: Version(unsigned(row.try_get(first + 11)?)?),
+    })
+}
+
+/// A count that is stored with a sign, since PostgreSQL knows no others.
+pub(crate) fn unsigned<T: TryFrom<i64>>(stored: i64) -> Result<T, sqlx::Error>
+where
+    T::Error: std::error::Error + Send + Sync + 'static,
+{
+    T::try_from(stored).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// A user alone in its row.
+struct UserRow(User);
+
+impl FromRow<'_, PgRow> for UserRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        user_at(row, 0).map(Self)
+    }
+}
+
+#[async_trait]
+impl UserQueries for Pooled {
+    async fn find(&mut self, id: UserId) -> Result<Option<User>, PortError> {
+        const SQL: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = $1");
+        let found = asked!(self, "users.find", connection =>
+            sqlx::query_as::<_, UserRow>(SQL).bind(id.0).fetch_optional(connection));
+        Ok(found?.map(|row| row.0))
+    }
+
+    async fn find_by_email(&mut self, email: &Email) -> Result<Option<User>, PortError> {
+        const SQL: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE email_key = $1");
+        let found = asked!(self, "users.find_by_email", connection =>
+            sqlx::query_as::<_, UserRow>(SQL).bind(email.key()).fetch_optional(connection));
+        Ok(found?.map(|row| row.0))
+    }
+
+    async fn list(
+        &mut self,
+        filter: &UserFilter,
+        sort: UserSort,
+        direction: Direction,
+        page: &PageRequest,
+    ) -> Result<Page<User>, PortError> {
+        asked!(self, "users.list", connection => list::page(connection, filter, sort, direction, page))
+    }
+}
+
+/// A statement that fails ends the transaction, so a rule is checked in the statement that would break it. What still
+/// breaks one comes of another transaction at the same time, and is [`Contended`](portwright_domain::ErrorKind).
+#[async_trait]
+impl UserRepository for Pooled {
+    async fn insert(&mut self, user: &User) -> Result<(), PortError> {
+        const OPERATION: &str = "users.insert";
+        const SQL: &str = "INSERT INTO users (id, email, email_key, first_name, first_name_key, last_name, \
+             last_name_key, role, is_active, is_email_verified, password, last_login, created_at, updated_at, version) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING";
+        const ID_IS_TAKEN: &str = "SELECT EXISTS (SELECT FROM users WHERE id = $1)";
+        let inserted = asked!(self, "users.insert", connection => sqlx::query(SQL)
+            .bind(user.id.0)
+            .bind(user.email.as_str())
+            .bind(user.email.key())
+            .bind(user.first_name.as_str())
+            .bind(folded(user.first_name.as_str()))
+            .bind(user.last_name.as_str())
+            .bind(folded(user.last_name.as_str()))
+            .bind(user.role.as_str())
+            .bind(user.is_active)
+            .bind(user.is_email_verified)
+            .bind(user.password.expose())
+            .bind(user.last_login.map(Timestamp::unix_micros))
+            .bind(user.created_at.unix_micros())
+            .bind(user.updated_at.unix_micros())
+            .bind(i64::from(user.version.0))
+            .execute(connection));
+        if inserted?.rows_affected() > 0 {
+            return Ok(());
+        }
+        let id_is_taken = asked!(self, "users.insert", connection =>
+            sqlx::query_scalar::<_, bool>(ID_IS_TAKEN).bind(user.id.0).fetch_one(connection));
+        Err(PortError::conflict(OPERATION, if id_is_taken? { "users.id" } else { "users.email" }))
+    }
+
+    async fn update(&mut self, user: &User) -> Result<(), PortError> {
+        const OPERATION: &str = "users.update";
+        const SQL: &str = "UPDATE users SET email = $1, email_key = $2, first_name = $3, first_name_key = $4, \
+             last_name = $5, last_name_key = $6, role = $7, is_active = $8, is_email_verified = $9, password = $10, \
+             updated_at = $11, version = $12 WHERE id = $13 AND version = $14 \
+             AND NOT EXISTS (SELECT FROM users AS other WHERE other.email_key = $2 AND other.id <> $13)";
+        const IS_AT: &str = "SELECT EXISTS (SELECT FROM users WHERE id = $1 AND version = $2)";
+        let before = i64::from(user.version.0) - 1;
+        let updated = asked!(self, "users.update", connection => sqlx::query(SQL)
+            .bind(user.email.as_str())
+            .bind(user.email.key())
+            .bind(user.first_name.as_str())
+            .bind(folded(user.first_name.as_str()))
+            .bind(user.last_name.as_str())
+            .bind(folded(user.last_name.as_str()))
+            .bind(user.role.as_str())
+            .bind(user.is_active)
+            .bind(user.is_email_verified)
+            .bind(user.password.expose())
+            .bind(user.updated_at.unix_micros())
+            .bind(i64::from(user.version.0))
+            .bind(user.id.0)
+            .bind(before)
+            .execute(connection));
+        if updated?.rows_affected() > 0 {
+            return Ok(());
+        }
+        let is_at_version = asked!(self, "users.update", connection =>
+            sqlx::query_scalar::<_, bool>(IS_AT).bind(user.id.0).bind(before).fetch_one(connection));
+        Err(PortError::conflict(OPERATION, if is_at_version? { "users.email" } else { "users.version" }))
+    }
+
+    async fn record_login(&mut self, id: UserId, at: Timestamp) -> Result<(), PortError> {
+        const SQL: &str = "UPDATE users SET last_login = $1 WHERE id = $2";
+        let recorded = asked!(self, "users.record_login", connection =>
+            sqlx::query(SQL).bind(at.unix_micros()).bind(id.0).execute(connection));
+        recorded.map(drop)
+    }
+
+    async fn rehash(&mut self, id: UserId, from: &PasswordHash, to: &PasswordHash) -> Result<(), PortError> {
+        const SQL: &str = "UPDATE users SET password = $1 WHERE id = $2 AND password = $3";
+        let replaced = asked!(self, "users.rehash", connection =>
+            sqlx::query(SQL).bind(to.expose()).bind(id.0).bind(from.expose()).execute(connection));
+        replaced.map(drop)
+    }
+
+    async fn remove(&mut self, id: UserId) -> Result<bool, PortError> {
+        // The sessions go with it: ON DELETE CASCADE.
+        const SQL: &str = "DELETE FROM users WHERE id = $1";
+        let removed =
+            asked!(self, "users.remove", connection => sqlx::query(SQL).bind(id.0).execute(connection));
+        Ok(removed?.rows_affected() > 0)
+    }
+
+    async fn active_admins_besides(&mut self, id: UserId) -> Result<u64, PortError> {
+        const SQL: &str = "SELECT count(*) FROM users WHERE role = 'admin' AND is_active AND id <> $1";
+        let counted = asked!(self, "users.active_admins_besides", connection =>
+            sqlx::query_scalar::<_, i64>(SQL).bind(id.0).fetch_one(connection));
+        counted.map(i64::unsigned_abs)
+    }
+}

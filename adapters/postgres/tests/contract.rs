@@ -1,0 +1,27 @@
+//! `PostgreSQL` keeps every promise of the store: alone, and with a replica that answers whenever it may.
+
+#![expect(clippy::expect_used, reason = "a fixture panics where it cannot be made")]
+
+use std::sync::Arc;
+
+use portwright_domain::ports::Store;
+use portwright_postgres::{PostgresConfig, PostgresStore};
+use portwright_testkit::Fixture;
+use portwright_testkit::servers::Postgres;
+
+async fn store_on(servers: Vec<Postgres>) -> Fixture<dyn Store> {
+    let database = servers.first().expect("a primary").fresh_database();
+    let urls = servers.iter().map(|server| server.url(&database));
+    let store = PostgresStore::init(&PostgresConfig::at(urls).expect("URLs")).await.expect("a store");
+    Fixture::<dyn Store>::new(Arc::new(store)).keeping(servers)
+}
+
+mod alone {
+    use super::*;
+
+    async fn fresh_store() -> Fixture<dyn Store> {
+        store_on(vec![Postgres::primary()]).await
+    }
+
+    portwright_testkit::store_contract!(fresh_store);
+}
