@@ -11,11 +11,9 @@ use std::time::Duration;
 use deadpool::managed::Object;
 use portwright_domain::{ErrorKind, PortError};
 use sqlx::PgConnection;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::{Trouble, port_error, trouble_of};
-use crate::routing::Routing;
-use crate::server::Connection;
+use crate::routing::{Freshness, Route, Routing};
 
 /// Asks a question of a [`Pooled`], and asks it again where that can help: see [`Pooled::heard`].
 macro_rules! asked {
@@ -45,55 +43,24 @@ pub(crate) async fn bounded<T>(
 
 /// A connection that belongs to one view or one unit of work.
 pub(crate) struct Pooled {
-    connection: Option<Connection>,
-    server: usize,
+    route: Option<Route>,
     routing: Arc<Routing>,
     trouble: Option<ErrorKind>,
     in_transaction: bool,
-    /// Whether it may still be asked of another server.
-    may_move: bool,
-    /// The share of the primary that reads may use.
-    _share: Option<OwnedSemaphorePermit>,
+    /// How fresh another server must be that is asked instead; `None` if no other may be.
+    elsewhere: Option<Freshness>,
 }
 
 impl Pooled {
     /// For questions that change nothing and stand alone, so that another server can answer them as well.
-    pub(crate) fn view(
-        connection: Connection,
-        server: usize,
-        routing: Arc<Routing>,
-        share: Option<OwnedSemaphorePermit>,
-    ) -> Self {
-        let mut view = Self::new(connection, server, routing, share);
-        view.may_move = true;
-        view
+    pub(crate) const fn view(route: Route, wanted: Freshness, routing: Arc<Routing>) -> Self {
+        let elsewhere = Some(wanted);
+        Self { route: Some(route), routing, trouble: None, in_transaction: false, elsewhere }
     }
 
     /// For a transaction, which lives and dies with its connection.
-    pub(crate) const fn unit(connection: Connection, server: usize, routing: Arc<Routing>) -> Self {
-        Self::new(connection, server, routing, None)
-    }
-
-    const fn new(
-        connection: Connection,
-        server: usize,
-        routing: Arc<Routing>,
-        share: Option<OwnedSemaphorePermit>,
-    ) -> Self {
-        Self {
-            connection: Some(connection),
-            server,
-            routing,
-            trouble: None,
-            in_transaction: false,
-            may_move: false,
-            _share: share,
-        }
-    }
-
-    /// Which server answers.
-    pub(crate) const fn server(&self) -> usize {
-        self.server
+    pub(crate) const fn unit(route: Route, routing: Arc<Routing>) -> Self {
+        Self { route: Some(route), routing, trouble: None, in_transaction: false, elsewhere: None }
     }
 
     /// How long to wait for an answer.
@@ -104,8 +71,8 @@ impl Pooled {
     /// The connection, for one statement.
     pub(crate) fn ask(&mut self, operation: &'static str) -> Result<&mut PgConnection, PortError> {
         let abandoned = ErrorKind::Unavailable;
-        match (self.trouble.replace(abandoned), &mut self.connection) {
-            (None, Some(connection)) => Ok(connection),
+        match (self.trouble.replace(abandoned), &mut self.route) {
+            (None, Some(route)) => Ok(&mut route.connection),
             (trouble, _) => {
                 let kind = trouble.unwrap_or(abandoned);
                 self.trouble = Some(kind);
@@ -114,8 +81,8 @@ impl Pooled {
         }
     }
 
-    /// The answer of that statement. `None`: a view found its server gone or its replica in a conflict with recovery,
-    /// and is to be asked again, of the primary. Any error ends a transaction.
+    /// The answer of that statement. `None`: a view found its server gone, or its replica in a conflict with what it
+    /// replays, and is to be asked again, of somebody else. Any error ends a transaction.
     pub(crate) async fn heard<T>(
         &mut self,
         operation: &'static str,
@@ -129,15 +96,18 @@ impl Pooled {
             Err(error) => error,
         };
         let server_is_gone = trouble_of(&error) == Trouble::Server;
-        if server_is_gone {
-            self.routing.doubt(self.server);
+        if let Some(route) = &self.route
+            && server_is_gone
+        {
+            self.routing.doubt(route.server);
         }
         let error = port_error(operation, error);
         self.trouble = Some(error.kind());
-        if std::mem::take(&mut self.may_move) && (server_is_gone || error.kind() == ErrorKind::Contended) {
+        let is_worth_it = server_is_gone || error.kind() == ErrorKind::Contended;
+        if let Some(wanted) = self.elsewhere.take().filter(|_| is_worth_it) {
             self.discard();
-            if let Ok((connection, server)) = self.routing.primary_connection(operation).await {
-                (self.connection, self.server, self.trouble) = (Some(connection), server, None);
+            if let Ok(route) = self.routing.route(operation, wanted).await {
+                (self.route, self.trouble) = (Some(route), None);
                 return None;
             }
         }
@@ -156,12 +126,12 @@ impl Pooled {
 
     /// Whether anything may be asked of it.
     pub(crate) const fn is_usable(&self) -> bool {
-        self.trouble.is_none() && self.connection.is_some()
+        self.trouble.is_none() && self.route.is_some()
     }
 
     fn discard(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            drop(Object::take(connection));
+        if let Some(route) = self.route.take() {
+            drop(Object::take(route.connection));
         }
     }
 }

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use deadpool::managed::Object;
 use portwright_domain::ports::Consistency;
 use portwright_domain::{ErrorKind, PortError};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use self::standing::{Role, Standings};
@@ -32,6 +33,28 @@ const FAILOVER: Duration = Duration::from_secs(1);
 
 /// What a statement may take on the way beyond what the server lets it take.
 const SLACK: Duration = Duration::from_secs(1);
+
+/// A question about the log may take this long, however short the wait for a replica is.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// How fresh an answer must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// Recent.
+    Any,
+    /// Not older than this place.
+    After(Place),
+    /// The newest.
+    Newest,
+}
+
+/// Who answers.
+pub(crate) struct Route {
+    pub(crate) connection: Connection,
+    pub(crate) server: usize,
+    /// The part of the primary that reads may use.
+    _share: Option<OwnedSemaphorePermit>,
+}
 
 pub(crate) struct Routing {
     pub(crate) servers: Vec<Server>,
@@ -83,29 +106,32 @@ impl Routing {
         }
     }
 
-    /// A connection that shows at least what `consistency` asks for.
+    /// A view that shows at least what `consistency` asks for.
     pub(crate) async fn read(self: &Arc<Self>, consistency: &Consistency) -> Result<Pooled, PortError> {
         const OPERATION: &str = "store.read";
         let wanted = match consistency {
-            Consistency::Eventual => Some(None),
+            Consistency::Eventual => Freshness::Any,
             Consistency::After(token) => {
                 let foreign =
                     || PortError::new(ErrorKind::Unsupported, OPERATION, "a commit token of another store");
-                Some(Some(Place::of(token).ok_or_else(foreign)?))
+                Freshness::After(Place::of(token).ok_or_else(foreign)?)
             }
-            Consistency::Strong => None,
+            Consistency::Strong => Freshness::Newest,
         };
-        if let Some(place) = wanted
-            && let Some(view) = self.on_a_replica(OPERATION, place, Some(self.max_lag)).await
-        {
-            return Ok(view);
+        Ok(Pooled::view(self.route(OPERATION, wanted).await?, wanted, self.clone()))
+    }
+
+    /// A connection to whoever answers a question best: a replica that is fresh enough, else the primary, else a
+    /// replica that is too old where nobody asked for more.
+    pub(crate) async fn route(&self, operation: &'static str, wanted: Freshness) -> Result<Route, PortError> {
+        if let Some(route) = self.to_a_replica(operation, wanted, Some(self.max_lag)).await {
+            return Ok(route);
         }
-        match (self.on_the_primary(OPERATION).await, wanted) {
-            // Old data is better than none, where nobody asked for more.
-            (Err(error), Some(place)) if error.kind() == ErrorKind::Unavailable => {
-                self.on_a_replica(OPERATION, place, None).await.ok_or(error)
+        match self.to_the_primary(operation).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                self.to_a_replica(operation, wanted, None).await.ok_or(error)
             }
-            (answer, _) => answer,
+            answer => answer,
         }
     }
 
@@ -113,7 +139,7 @@ impl Routing {
     pub(crate) async fn write(self: &Arc<Self>, operation: &'static str) -> Result<Pooled, PortError> {
         let primary = self.primary(operation, Standings::writable).await?;
         let connection = self.connection(primary, operation).await?;
-        Ok(Pooled::unit(connection, primary, self.clone()))
+        Ok(Pooled::unit(Route { connection, server: primary, _share: None }, self.clone()))
     }
 
     /// A connection to the primary, for a question.
@@ -125,48 +151,65 @@ impl Routing {
         Ok((self.connection(primary, operation).await?, primary))
     }
 
-    async fn on_the_primary(self: &Arc<Self>, operation: &'static str) -> Result<Pooled, PortError> {
+    async fn to_the_primary(&self, operation: &'static str) -> Result<Route, PortError> {
         let share = timeout(self.wait, self.reads_on_primary.clone().acquire_owned()).await;
         let Ok(Ok(share)) = share else {
             let detail = "the primary has enough reads to answer";
             return Err(PortError::new(ErrorKind::Unavailable, operation, detail));
         };
         let (connection, server) = self.primary_connection(operation).await?;
-        Ok(Pooled::view(connection, server, self.clone(), Some(share)))
+        Ok(Route { connection, server, _share: Some(share) })
     }
 
-    /// A replica that shows this place, if there is one that is not further behind than allowed.
-    async fn on_a_replica(
-        self: &Arc<Self>,
+    /// A replica that is fresh enough, if there is one that is not further behind than allowed.
+    async fn to_a_replica(
+        &self,
         operation: &'static str,
-        place: Option<Place>,
+        wanted: Freshness,
         max_lag: Option<Duration>,
-    ) -> Option<Pooled> {
+    ) -> Option<Route> {
+        let place = match wanted {
+            Freshness::Any => None,
+            Freshness::After(place) => Some(place),
+            Freshness::Newest => return None,
+        };
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let (server, shows) = self.standings.borrow().replica(place, max_lag, turn, Instant::now())?;
-        let connection = self.connection(server, operation).await.ok()?;
-        let mut view = Pooled::view(connection, server, self.clone(), None);
+        let mut connection = self.connection(server, operation).await.ok()?;
         if !shows && let Some(place) = place {
-            self.await_replay(operation, &mut view, place.lsn).await?;
+            match self.await_replay(&mut connection, server, place.lsn).await {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(_) => {
+                    drop(Object::take(connection));
+                    self.doubt(server);
+                    return None;
+                }
+            }
         }
-        Some(view)
+        Some(Route { connection, server, _share: None })
     }
 
-    /// Waits, not for long, until the replica has replayed this position.
-    async fn await_replay(&self, operation: &'static str, view: &mut Pooled, wanted: Lsn) -> Option<()> {
+    /// Waits, not for long, until the replica has replayed this position; false if it has not.
+    async fn await_replay(
+        &self,
+        connection: &mut Connection,
+        server: usize,
+        wanted: Lsn,
+    ) -> Result<bool, sqlx::Error> {
+        const SQL: &str = "SELECT pg_last_wal_replay_lsn()::text";
         let deadline = Instant::now() + self.catch_up;
         let mut pause = Duration::from_millis(1);
         loop {
-            let question = sqlx::query_scalar::<_, String>("SELECT pg_last_wal_replay_lsn()::text");
-            let answer = bounded(self.catch_up, question.fetch_one(view.ask(operation).ok()?)).await;
-            let server = view.server();
-            let replayed: Lsn = view.heard(operation, answer).await?.ok()?.parse().ok()?;
+            let question = sqlx::query_scalar::<_, String>(SQL).fetch_one(&mut **connection);
+            // A server that takes longer than the whole wait is no help, and its connection is not used again.
+            let replayed = bounded(self.catch_up.max(SHORTEST), question).await?.parse().unwrap_or_default();
             self.standings.send_if_modified(|standings| standings.replayed(server, replayed));
             if replayed >= wanted {
-                return Some(());
+                return Ok(true);
             }
             if Instant::now() + pause >= deadline {
-                return None;
+                return Ok(false);
             }
             sleep(pause).await;
             pause *= 2;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use portwright_domain::ports::Store;
 use portwright_postgres::{PostgresConfig, PostgresStore};
 use portwright_testkit::Fixture;
+use portwright_testkit::contract::store;
 use portwright_testkit::servers::Postgres;
 
 async fn store_on(servers: Vec<Postgres>) -> Fixture<dyn Store> {
@@ -24,4 +25,19 @@ mod alone {
     }
 
     portwright_testkit::store_contract!(fresh_store);
+}
+
+/// On one pair of servers, since these take longer to start: the promises do not change with a replica.
+#[tokio::test]
+async fn it_keeps_every_promise_with_a_replica_too() {
+    let primary = Arc::new(Postgres::primary());
+    let standby = Arc::new(primary.standby());
+    let fresh_store = || async {
+        let database = primary.fresh_database();
+        let urls = [primary.url(&database), standby.url(&database)];
+        let store = PostgresStore::init(&PostgresConfig::at(urls).expect("URLs")).await.expect("a store");
+        Fixture::<dyn Store>::new(Arc::new(store))
+    };
+    let broken = portwright_testkit::broken_promises(store::PROMISES, fresh_store).await;
+    assert_eq!(broken, [""; 0]);
 }

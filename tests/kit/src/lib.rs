@@ -8,6 +8,7 @@ pub mod faults;
 pub mod forgery;
 pub mod ids;
 pub mod noise;
+pub mod proxy;
 pub mod servers;
 
 pub use clock::ManualClock;

@@ -1,9 +1,9 @@
 //! The servers of the kit do what their names say, and leave nothing behind.
 
-#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
-
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use portwright_testkit::servers::{Postgres, Stop};
 
