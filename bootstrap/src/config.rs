@@ -8,6 +8,7 @@
 
 mod assemble;
 mod compute;
+mod database;
 mod dotenv;
 pub mod duration;
 pub mod explain;
@@ -29,7 +30,8 @@ use portwright_domain::session::SessionLimits;
 use portwright_domain::user::Email;
 use portwright_http::TrustedProxies;
 
-pub use compute::{AppRole, BackoffType, Compute, Jobs, WorkerCount};
+pub use compute::{AppRole, BackoffType, Compute, Jobs, QueueBackend, WorkerCount};
+pub use database::Database;
 pub use reader::{Reading, Setting};
 pub use secret::Secret;
 pub use sources::{Origin, Override, Sources};
@@ -109,22 +111,6 @@ pub struct Listen {
     pub host: String,
     /// The port; 0 takes one that is free.
     pub port: u16,
-}
-
-/// Where users and sessions are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Database {
-    /// In one file, which is created where it is missing.
-    Sqlite {
-        /// The file.
-        file: PathBuf,
-    },
-}
-
-impl Database {
-    fn sqlite_in(data_dir: &Path) -> Self {
-        Self::Sqlite { file: data_dir.join("portwright.db") }
-    }
 }
 
 /// How access tokens are signed.

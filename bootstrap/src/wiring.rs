@@ -13,14 +13,14 @@ use portwright_domain::ports::{
 };
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, api};
 use portwright_memory::{MemoryRateLimiter, SystemClock, UuidV7};
+use portwright_postgres::{PostgresConfig, PostgresHealth, PostgresStore};
 use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
 use portwright_socket::QueueClient;
-use portwright_sqlite::migrate::status;
 use portwright_sqlite::{SqliteConfig, SqliteHealth, SqliteStore};
 use portwright_storage::{OpendalStorage, StorageHealth};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{AppEnv, Config, Database, Registration, SigningKeySource};
+use crate::config::{AppEnv, Config, Database, Registration, Secret, SigningKeySource};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 
@@ -111,6 +111,8 @@ pub struct App {
 pub enum OpenStore {
     /// One file.
     Sqlite(SqliteStore),
+    /// Servers.
+    Postgres(PostgresStore),
 }
 
 impl OpenStore {
@@ -120,7 +122,9 @@ impl OpenStore {
         match database {
             Database::Sqlite { file } => {
                 let config = SqliteConfig { migrate, ..SqliteConfig::at(file) };
-                if !migrate && let Some(next) = status(&config).await?.pending.first() {
+                if !migrate
+                    && let Some(next) = portwright_sqlite::migrate::status(&config).await?.pending.first()
+                {
                     let (file, number, name) = (file.display(), next.number, next.name);
                     let problem = Problem::new(format!("{file} is without migration {number:04} ({name})"));
                     return Err(Failure::new(
@@ -129,6 +133,12 @@ impl OpenStore {
                     ));
                 }
                 Ok(Self::Sqlite(SqliteStore::init(&config).await?))
+            }
+            Database::Postgres { urls, connections } => {
+                let mut config = postgres(urls, *connections)?;
+                config.migrate = migrate;
+                // On the heap, since everybody who waits for a start would carry it otherwise.
+                Ok(Self::Postgres(Box::pin(PostgresStore::init(&config)).await?))
             }
         }
     }
@@ -139,7 +149,7 @@ impl OpenStore {
             Database::Sqlite { file } => {
                 let created = if file.exists() { "" } else { "created, " };
                 // What is wrong with the file is told by opening it.
-                let status = status(&SqliteConfig::at(file)).await;
+                let status = portwright_sqlite::migrate::status(&SqliteConfig::at(file)).await;
                 let pending = status.map_or(0, |status| status.pending.len());
                 let file = file.display();
                 match pending {
@@ -148,12 +158,24 @@ impl OpenStore {
                     _ => format!("sqlite {file}"),
                 }
             }
+            Database::Postgres { urls, connections } => {
+                // What is wrong with them is told by opening them.
+                let servers = postgres(urls, *connections).map(|config| config.names()).unwrap_or_default();
+                let (primary, replicas) =
+                    servers.split_first().map_or(("", 0), |(first, rest)| (first.as_str(), rest.len()));
+                match replicas {
+                    0 => format!("postgres {primary}"),
+                    1 => format!("postgres {primary} (and 1 replica)"),
+                    _ => format!("postgres {primary} (and {replicas} replicas)"),
+                }
+            }
         }
     }
 
     fn ports(&self) -> (Arc<dyn Store>, Arc<dyn HealthProbe>) {
         match self {
             Self::Sqlite(store) => (Arc::new(store.clone()), Arc::new(SqliteHealth::of(store.clone()))),
+            Self::Postgres(store) => (Arc::new(store.clone()), Arc::new(PostgresHealth::of(store.clone()))),
         }
     }
 
@@ -161,8 +183,16 @@ impl OpenStore {
     pub async fn close(&self) {
         match self {
             Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => store.close(),
         }
     }
+}
+
+/// The servers that the configuration names.
+pub(crate) fn postgres(urls: &[Secret], connections: u32) -> Result<PostgresConfig, Failure> {
+    let mut config = PostgresConfig::at(urls.iter().map(Secret::expose))?;
+    config.connections = connections;
+    Ok(config)
 }
 
 /// Builds the application.

@@ -56,11 +56,16 @@ impl PostgresConfig {
             migrate: true,
         })
     }
+
+    /// Each server as `host:port`, in the order of their URLs.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.servers.iter().map(crate::server::name_of).collect()
+    }
 }
 
 impl std::fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let servers: Vec<_> = self.servers.iter().map(crate::server::name_of).collect();
-        f.debug_struct("PostgresConfig").field("servers", &servers).finish_non_exhaustive()
+        f.debug_struct("PostgresConfig").field("servers", &self.names()).finish_non_exhaustive()
     }
 }

@@ -61,15 +61,44 @@ pub struct Status {
     pub pending: Vec<Migration>,
 }
 
-/// How the database stands, without changing it. The first server of the configuration is asked, whatever its role.
+/// How the database stands, without changing it, as the primary shows it or else whoever answers.
 ///
 /// # Errors
 /// `Misconfigured` if the database is newer than this program, or a migration was applied with another text;
-/// `Unavailable` if it cannot be reached.
+/// `Unavailable` if no server can be reached.
 pub async fn status(config: &PostgresConfig) -> Result<Status, PortError> {
-    let nobody = || refusal("no database server is given".to_owned());
-    let mut connection = connect(config.servers.first().ok_or_else(nobody)?, config).await?;
-    status_of(&mut connection).await
+    status_of(&mut connect_to_any(config, false).await?).await
+}
+
+/// Applies what is pending; answers what it applied. Any number of processes may try at once: one works, the others
+/// wait for it and find it done. All of it happens or nothing.
+///
+/// # Errors
+/// As for [`status`]; and `Contended` if another process worked for too long, `Unavailable` if no server is the primary.
+pub async fn up(config: &PostgresConfig) -> Result<Vec<Migration>, PortError> {
+    apply_in_time(&mut connect_to_any(config, true).await?).await
+}
+
+/// The primary, or else a standby if that will do.
+async fn connect_to_any(config: &PostgresConfig, to_write: bool) -> Result<PgConnection, PortError> {
+    let (mut standby, mut refusal) = (None, None);
+    for server in &config.servers {
+        let looked = async {
+            let mut connection = connect(server, config).await?;
+            let is_standby: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()")
+                .fetch_one(&mut connection)
+                .await
+                .map_err(|error| port_error(OPERATION, error))?;
+            Ok((connection, is_standby))
+        };
+        match looked.await {
+            Ok((connection, false)) => return Ok(connection),
+            Ok((connection, true)) => standby = Some(connection),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    let nobody = || PortError::new(ErrorKind::Unavailable, OPERATION, "no server is the primary");
+    standby.filter(|_| !to_write).ok_or_else(|| refusal.unwrap_or_else(nobody))
 }
 
 /// Applies what is pending on this server, or makes sure that nothing is.
@@ -86,13 +115,14 @@ pub(crate) async fn prepare(
             }
         };
     }
-    let applied = timeout(PATIENCE, apply(&mut connection)).await;
+    apply_in_time(&mut connection).await
+}
+
+async fn apply_in_time(connection: &mut PgConnection) -> Result<Vec<Migration>, PortError> {
+    let applied = timeout(PATIENCE, apply(connection)).await;
     applied.unwrap_or_else(|_elapsed| {
-        Err(PortError::new(
-            ErrorKind::Contended,
-            OPERATION,
-            "another process has been migrating for too long",
-        ))
+        let detail = "another process has been migrating for too long";
+        Err(PortError::new(ErrorKind::Contended, OPERATION, detail))
     })
 }
 

@@ -1,18 +1,17 @@
 //! From variables to a configuration: the rules between them.
 
-use std::path::Path;
-
 use portwright_domain::ports::Quota;
 use portwright_domain::ports::job_queue::Limits;
 use portwright_domain::session::SessionLimits;
 use portwright_domain::user::Email;
 
+use super::database::{Database, database};
 use super::reader::{Reader, Reading};
 use super::secret::Secret;
 use super::sources::Sources;
 use super::variables as v;
 use super::{
-    AppEnv, AppRole, Compute, Config, Database, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Shutdown,
+    AppEnv, AppRole, Compute, Config, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Shutdown,
     SigningKeySource, WorkerCount, misspelt,
 };
 use crate::failure::Failure;
@@ -36,6 +35,7 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
     reader.app_env = app_env.unwrap_or(AppEnv::Development);
     let (host, port) = (reader.read(&v::HOST), reader.read(&v::PORT));
     let data_dir = reader.read(&v::DATA_DIR);
+    let database = database(reader, data_dir.as_deref());
     let jwt = jwt(reader);
     let session = session(reader);
     let registration = reader.read(&v::REGISTRATION);
@@ -49,10 +49,11 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
     let (format, filter) = (reader.read(&v::LOG_FORMAT), reader.read(&v::RUST_LOG));
     let (ready_delay, timeout) = (reader.read(&v::SHUTDOWN_READY_DELAY), reader.read(&v::SHUTDOWN_TIMEOUT));
     let (compute, jobs) = (compute(reader), jobs(reader));
+    name_the_queue(reader, database.as_ref());
     Some(Config {
         app_env: app_env?,
         listen: Listen { host: host?, port: port? },
-        database: Database::sqlite_in(Path::new(data_dir.as_ref()?)),
+        database: database?,
         data_dir: data_dir?,
         jwt: jwt?,
         session: session?,
@@ -68,6 +69,19 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
         compute: compute?,
         jobs: jobs?,
     })
+}
+
+/// A queue in a file of one host, beside a database for many, is either a mistake or a decision.
+fn name_the_queue(reader: &mut Reader<'_>, database: Option<&Database>) {
+    let backend = reader.read(&v::QUEUE_BACKEND);
+    let serves_many_hosts = matches!(database, Some(Database::Postgres { .. }));
+    if serves_many_hosts && backend.is_none() && reader.app_env == AppEnv::Production {
+        reader.refuse(
+            &[&v::DATABASE_URL.spec, &v::DB_HOST.spec],
+            "jobs would wait in a file of this host, beside a database that many hosts may use",
+            "QUEUE_BACKEND=embedded says that one host is meant",
+        );
+    }
 }
 
 fn quota(limit: Option<u32>, window: Option<std::time::Duration>) -> Option<Quota> {

@@ -40,6 +40,13 @@ pub struct WorkerCount {
     pub max: usize,
 }
 
+/// Where jobs wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueBackend {
+    /// In a file in the data directory, for the workers of this host.
+    Embedded,
+}
+
 /// How the queue treats jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Jobs {

@@ -1,6 +1,6 @@
 //! Variables that the product promises and this version cannot obey.
 //!
-//! To ignore one would be a lie: whoever sets `DATABASE_URL` believes that the data goes there. So setting one is a
+//! To ignore one would be a lie: whoever sets `REDIS_URL` believes that the data goes there. So setting one is a
 //! problem — but not where the value asks for nothing else than what happens anyway ([`HARMLESS`]).
 
 /// Variables that come together.
@@ -13,25 +13,6 @@ pub(super) struct Later {
 }
 
 pub(super) static LATER: &[Later] = &[
-    Later {
-        feature: "PostgreSQL",
-        instead: "users and sessions are kept in SQLite, in DATA_DIR",
-        names: &[
-            "DATABASE_URL",
-            "DATABASE_REPLICA_URLS",
-            "DB_HOST",
-            "DB_PORT",
-            "DB_USER",
-            "DB_USERNAME",
-            "DB_PASSWORD",
-            "DB_PASSWORD_FILE",
-            "DB_NAME",
-            "DB_DATABASE",
-            "DB_REPLICA_HOSTS",
-            "DB_CONNECTION_LIMIT",
-            "DB_SSLMODE",
-        ],
-    },
     Later {
         feature: "Redis",
         instead: "jobs are kept in SQLite, and rate limits are counted in the process",
@@ -59,16 +40,11 @@ pub(super) static LATER: &[Later] = &[
             "STORAGE_FORCE_PATH_STYLE",
         ],
     },
-    Later {
-        feature: "choice of queues",
-        instead: "jobs are kept in SQLite, in DATA_DIR",
-        names: &["QUEUE_BACKEND"],
-    },
     Later { feature: "metrics", instead: "there are no metrics", names: &["MANAGEMENT_PORT"] },
 ];
 
 /// Values that ask for what happens anyway.
-static HARMLESS: &[(&str, &[&str])] = &[("STORAGE_STRATEGY", &["local"]), ("QUEUE_BACKEND", &["embedded"])];
+static HARMLESS: &[(&str, &[&str])] = &[("STORAGE_STRATEGY", &["local"])];
 
 /// What the variable will configure, if it is one of them.
 pub(super) fn find(name: &str) -> Option<&'static Later> {

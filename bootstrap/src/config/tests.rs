@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 mod compute;
+mod database;
 
 use super::explain;
 use super::variables::ALL;
@@ -167,13 +168,14 @@ fn values_that_make_no_sense_are_refused_with_the_reason() {
 #[test]
 fn all_problems_are_reported_at_once() {
     let environment = [("PORT", "x"), ("SESSION_IDLE_TIMEOUT", "x"), ("COMPUTE_MIN_WORKER", "1")];
-    let printed = problems(read(&[], &environment, "not a line\nSESSION_LIFETIME=y\nDB_HOST=db.internal"));
+    let printed =
+        problems(read(&[], &environment, "not a line\nSESSION_LIFETIME=y\nREDIS_HOST=redis.internal"));
     for expected in [
         "PORT=x (environment)",
         "SESSION_IDLE_TIMEOUT=x (environment)",
         "SESSION_LIFETIME=y (.env line 2)",
         "unknown variable COMPUTE_MIN_WORKER, did you mean COMPUTE_MIN_WORKERS?",
-        "DB_HOST is not available in this version, which has no PostgreSQL",
+        "REDIS_HOST is not available in this version, which has no Redis",
         ".env line 1",
         "6 problems, nothing was started (exit 78)",
     ] {

@@ -2,6 +2,7 @@
 //! come from it.
 
 mod compute;
+mod database;
 mod parse;
 mod spec;
 
@@ -18,6 +19,7 @@ use super::{AppEnv, LogFormat, Registration, Secret};
 use DefaultValue::{ByEnv, Is, Unset};
 
 pub(super) use compute::*;
+pub(super) use database::*;
 pub(super) use spec::Variable;
 pub use spec::{DefaultValue, Spec};
 
@@ -32,6 +34,16 @@ pub static ALL: &[&Spec] = &[
     &HOST.spec,
     &PORT.spec,
     &DATA_DIR.spec,
+    &DATABASE_URL.spec,
+    &DATABASE_REPLICA_URLS.spec,
+    &DB_HOST.spec,
+    &DB_PORT.spec,
+    &DB_USER.spec,
+    &DB_PASSWORD.spec,
+    &DB_NAME.spec,
+    &DB_SSLMODE.spec,
+    &DB_REPLICA_HOSTS.spec,
+    &DB_CONNECTION_LIMIT.spec,
     &JWT_PRIVATE_KEY_FILE.spec,
     &JWT_SECRET.spec,
     &JWT_EXPIRES_IN.spec,
@@ -59,6 +71,7 @@ pub static ALL: &[&Spec] = &[
     &COMPUTE_CONCURRENCY.spec,
     &COMPUTE_LEASE.spec,
     &COMPUTE_MEMORY_LIMIT.spec,
+    &QUEUE_BACKEND.spec,
     &QUEUE_ATTEMPTS.spec,
     &QUEUE_BACKOFF_TYPE.spec,
     &QUEUE_BACKOFF_DELAY.spec,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portwright_domain::ports::job_queue::Retention;
 
-use super::super::compute::{AppRole, BackoffType};
+use super::super::compute::{AppRole, BackoffType, QueueBackend};
 use super::super::duration::Bare;
 use super::DefaultValue::{ByTest, Is, Unset};
 use super::{HOUR, MILLISECOND, SECOND, Variable, parse};
@@ -72,6 +72,14 @@ pub(in crate::config) static COMPUTE_MEMORY_LIMIT: Variable<u64> = Variable::new
     Unset("no limit but the machine's"),
     "The memory that a worker process may have which the server starts (RLIMIT_DATA, which counts what it may write to, \
      2 MiB for each place included); one that wants more dies alone.",
+);
+
+pub(in crate::config) static QUEUE_BACKEND: Variable<QueueBackend> = Variable::new(
+    "QUEUE_BACKEND",
+    "embedded",
+    |text| parse::one_of(text, &[("embedded", QueueBackend::Embedded)]),
+    Unset("embedded, which production with PostgreSQL wants to be told"),
+    "Where jobs wait: embedded is a file in DATA_DIR, for workers on this host.",
 );
 
 pub(in crate::config) static QUEUE_ATTEMPTS: Variable<u32> = Variable::new(

@@ -5,9 +5,11 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use portwright_postgres::PostgresConfig;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Secret;
+use crate::config::database::Node;
 use crate::config::duration::{self, Bare};
 use crate::config::sources::open_file;
 
@@ -52,6 +54,35 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     } else {
         Err("it is neither".to_owned())
     }
+}
+
+/// Servers in a list, each with or without its port.
+pub(super) fn nodes(text: &str) -> Result<Vec<Node>, String> {
+    text.split(',').map(|node| self::node(node.trim())).collect()
+}
+
+fn node(text: &str) -> Result<Node, String> {
+    // An IPv6 address with a port stands in brackets.
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') || name.ends_with(']') => {
+            (name, Some(number(port, 1..=65_535)?))
+        }
+        _ => (text, None),
+    };
+    let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    if name.is_empty() {
+        return Err("a host is missing".to_owned());
+    }
+    Ok(Node { host: host(name)?, port })
+}
+
+/// The URL of a PostgreSQL database. What is wrong with it is not told, since it may hold a password.
+pub(super) fn database_url(text: &str) -> Result<Secret, String> {
+    let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
+    if !is_postgres || PostgresConfig::at([text]).is_err() {
+        return Err("it is none".to_owned());
+    }
+    Ok(Secret::new(text.to_owned()))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the table wants one shape; the operating system judges paths")]

@@ -1,0 +1,156 @@
+//! Where users and sessions are kept: one SQLite file, or a PostgreSQL database with its replicas.
+
+use std::path::{Path, PathBuf};
+
+use super::reader::Reader;
+use super::secret::Secret;
+use super::variables as v;
+
+/// Where users and sessions are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// In one file, which is created where it is missing.
+    Sqlite {
+        /// The file.
+        file: PathBuf,
+    },
+    /// On PostgreSQL servers.
+    Postgres {
+        /// Their URLs, the one that was named as the primary first; at least one.
+        urls: Vec<Secret>,
+        /// Connections to each at most.
+        connections: u32,
+    },
+}
+
+impl Database {
+    pub(super) fn sqlite_in(data_dir: &Path) -> Self {
+        Self::Sqlite { file: data_dir.join("portwright.db") }
+    }
+}
+
+/// A server in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+}
+
+/// What libpq calls `sslmode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SslMode {
+    Disable,
+    Allow,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+impl SslMode {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Disable, Self::Allow, Self::Prefer, Self::Require, Self::VerifyCa, Self::VerifyFull];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Allow => "allow",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+}
+
+/// Reads everything about the database. A URL wins over its parts; without either, it is SQLite.
+pub(super) fn database(reader: &mut Reader<'_>, data_dir: Option<&Path>) -> Option<Database> {
+    let url = reader.read(&v::DATABASE_URL);
+    let replica_urls = reader.read(&v::DATABASE_REPLICA_URLS);
+    let host = reader.read(&v::DB_HOST);
+    let port = reader.read(&v::DB_PORT);
+    let (user, password, name) =
+        (reader.read(&v::DB_USER), reader.read(&v::DB_PASSWORD), reader.read(&v::DB_NAME));
+    let ssl_mode = reader.read(&v::DB_SSLMODE);
+    let replica_hosts = reader.read(&v::DB_REPLICA_HOSTS);
+    let connections = reader.read(&v::DB_CONNECTION_LIMIT);
+
+    let is_given =
+        |reader: &Reader<'_>| reader.is_given(&v::DATABASE_URL.spec) || reader.is_given(&v::DB_HOST.spec);
+    if !is_given(reader) {
+        refuse_parts_of_nothing(reader);
+        return Some(Database::sqlite_in(data_dir?));
+    }
+    let (port, user, name, ssl_mode) = (port?, user?, name?, ssl_mode?);
+    let parts = |node: &Node| url_of(node, port, &user, password.as_ref(), &name, ssl_mode);
+    let primary = match (url, host) {
+        (Some(url), _) => url,
+        (None, Some(host)) => parts(&Node { host, port: None }),
+        (None, None) => return None,
+    };
+    let replicas = match (replica_urls, replica_hosts) {
+        (Some(urls), _) => urls,
+        (None, hosts) => hosts.unwrap_or_default().iter().map(parts).collect(),
+    };
+    let urls = std::iter::once(primary).chain(replicas).collect();
+    Some(Database::Postgres { urls, connections: connections? })
+}
+
+/// Whoever names a user or a replica means a database that then is not used.
+fn refuse_parts_of_nothing(reader: &mut Reader<'_>) {
+    let parts = [
+        &v::DATABASE_REPLICA_URLS.spec,
+        &v::DB_PORT.spec,
+        &v::DB_USER.spec,
+        &v::DB_PASSWORD.spec,
+        &v::DB_NAME.spec,
+        &v::DB_SSLMODE.spec,
+        &v::DB_REPLICA_HOSTS.spec,
+    ];
+    let given: Vec<_> = parts.into_iter().filter(|spec| reader.is_given(spec)).collect();
+    if !given.is_empty() {
+        reader.refuse(
+            &given,
+            "a PostgreSQL database is described, but not where it is",
+            "set DB_HOST or DATABASE_URL; without any of these variables, everything is kept in SQLite",
+        );
+    }
+}
+
+fn url_of(
+    node: &Node,
+    port: u16,
+    user: &str,
+    password: Option<&Secret>,
+    name: &str,
+    ssl_mode: SslMode,
+) -> Secret {
+    let host = if node.host.contains(':') { format!("[{}]", node.host) } else { node.host.clone() };
+    let port = node.port.unwrap_or(port);
+    let password = password.map(|password| format!(":{}", escaped(password.expose()))).unwrap_or_default();
+    let (user, name, ssl_mode) = (escaped(user), escaped(name), ssl_mode.as_str());
+    Secret::new(format!("postgres://{user}{password}@{host}:{port}/{name}?sslmode={ssl_mode}"))
+}
+
+/// A part of a URL (RFC 3986): whatever is not unreserved is written in percents.
+fn escaped(text: &str) -> String {
+    let escaped = text.bytes().map(|byte| {
+        let is_unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if is_unreserved { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    });
+    escaped.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_may_be_anything() {
+        let node = Node { host: "::1".to_owned(), port: Some(6432) };
+        let password = Secret::new("p@ss:w/rd? ä".to_owned());
+        let url = url_of(&node, 5432, "me", Some(&password), "my db", SslMode::VerifyFull);
+        let expected = "postgres://me:p%40ss%3Aw%2Frd%3F%20%C3%A4@[::1]:6432/my%20db?sslmode=verify-full";
+        assert_eq!(url.expose(), expected);
+    }
+}
