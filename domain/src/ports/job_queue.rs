@@ -58,10 +58,7 @@ pub trait JobQueue: Send + Sync + 'static {
     /// Waits up to `wait` until a job is not as it was `seen`, woken by the change, and answers as it is then; as it was
     /// seen if nothing changed; `None` if nothing is known of it any more. For whoever follows a job: the states in
     /// between two calls may be missed, the last one is not.
-    async fn changed(&self, seen: &Job, wait: Duration) -> Result<Option<Job>, PortError> {
-        let _ = wait;
-        self.find(seen.spec.id).await
-    }
+    async fn changed(&self, seen: &Job, wait: Duration) -> Result<Option<Job>, PortError>;
 
     /// Jobs that meet the filter, newest first.
     async fn list(&self, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, PortError>;

@@ -49,7 +49,7 @@ pub(super) struct Record {
     created_at: Timestamp,
     /// Counts jobs in the order in which they came.
     number: u64,
-    /// Tells whoever waits for the outcome.
+    /// Tells whoever waits for the outcome, and whoever follows the job of every other change, too.
     pub(super) outcome: watch::Sender<Option<Outcome>>,
 }
 
@@ -71,6 +71,15 @@ impl Record {
             started_at: self.life.started_at,
             finished_at: self.life.finished_at(),
         }
+    }
+
+    fn set_progress(&mut self, progress: Progress) {
+        self.progress = progress;
+        self.tell_followers();
+    }
+
+    fn tell_followers(&self) {
+        self.outcome.send_modify(|_| {});
     }
 
     fn unique_key(&self) -> Option<(TaskName, UniqueKey)> {
@@ -215,8 +224,8 @@ impl State {
         }
         let retried = self.step(id, now, |life| life.retry(now)).unwrap_or(false);
         if retried && let Some(record) = self.jobs.get_mut(&id) {
-            record.progress = Progress::default();
             record.outcome.send_replace(None);
+            record.set_progress(Progress::default());
             self.unique.extend(key.map(|key| (key, id)));
         }
         Ok(retried)
@@ -243,6 +252,7 @@ impl State {
         }
         if let Some(record) = self.jobs.get_mut(&id) {
             record.life = life;
+            record.tell_followers();
         }
         if moves {
             self.enter(id, now);

@@ -122,10 +122,11 @@ impl Tick<'_> {
 
     /// Whether the lease is the job's newest, and so the report was taken.
     pub(super) fn report(&mut self, lease: &Lease, progress: &Progress) -> Result<bool> {
-        match self.held(lease.job, lease)? {
-            Some(number) => record::update_progress(self.connection, number, progress).map(|()| true),
-            None => Ok(false),
-        }
+        let Some(number) = self.held(lease.job, lease)? else {
+            return Ok(false);
+        };
+        self.changes.note(lease.job);
+        record::update_progress(self.connection, number, progress).map(|()| true)
     }
 
     fn held(&self, id: JobId, lease: &Lease) -> Result<Option<i64>> {

@@ -3,10 +3,12 @@
 //! - `caller`: what whoever wants work done may rely on.
 //! - `worker`: how jobs are leased and settled.
 //! - `waiting`: for an end, for a job, and giving it up.
+//! - `following`: a job, change by change.
 //! - `recovery`: what becomes of the jobs of a worker that is gone.
 //! - `limits`: what a queue takes, and what it keeps; a suite of its own, on a queue with small [`limits::LIMITS`].
 
 mod caller;
+mod following;
 pub mod limits;
 mod recovery;
 mod waiting;
@@ -109,6 +111,20 @@ contract! {
             whoever_waits_for_a_job_is_woken_by_all_that_makes_one_ready,
             a_job_for_a_worker_that_went_away_is_for_another,
         },
+        following::{
+            a_job_that_differs_already_is_answered_at_once,
+            whoever_follows_a_job_is_woken_by_its_start,
+            whoever_follows_a_job_is_woken_by_its_progress,
+            whoever_follows_a_job_is_woken_by_every_end,
+            whoever_follows_a_job_is_woken_when_it_is_tried_again,
+            whoever_follows_a_job_is_woken_by_its_cancelling,
+            whoever_follows_a_job_is_woken_when_its_worker_is_gone,
+            a_job_of_which_nothing_is_known_any_more_is_none,
+            a_job_that_does_not_change_is_answered_as_it_was_seen,
+            all_who_follow_one_job_are_woken,
+            an_end_between_the_look_and_the_wait_is_not_missed,
+            following_a_job_meets_its_last_state,
+        },
         recovery::{
             a_renewed_lease_keeps_all_jobs_of_its_worker,
             an_exchange_renews_the_lease,
@@ -143,6 +159,7 @@ contract! {
             a_removed_job_is_remembered_for_a_day,
             a_job_that_is_tried_again_is_kept,
             whoever_waits_is_told_even_if_nothing_is_kept,
+            whoever_follows_a_job_is_woken_by_its_removal,
         },
     }
 }

@@ -75,7 +75,7 @@ impl State {
     /// Whether the lease is the job's newest, and so the report was taken.
     pub(in crate::job_queue) fn report(&mut self, lease: &Lease, progress: &Progress) -> bool {
         let record = self.jobs.get_mut(&lease.job).filter(|record| record.life.is_held_by(lease));
-        record.map(|record| record.progress = progress.clone()).is_some()
+        record.map(|record| record.set_progress(progress.clone())).is_some()
     }
 
     /// Gives back all jobs of a worker that crashed; returns how many.

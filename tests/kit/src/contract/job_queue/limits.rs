@@ -75,6 +75,22 @@ pub(super) async fn what_was_taken_is_never_refused_later(port: Fixture<dyn Queu
     assert_eq!(port.lease(&want("two", 100)).await.len(), 22);
 }
 
+pub(super) async fn whoever_follows_a_job_is_woken_by_its_removal(port: Fixture<dyn Queue>) {
+    end(&port, 1, &done()).await;
+    let more = async {
+        for number in 2..=4 {
+            end(&port, number, &done()).await;
+        }
+    };
+    assert_eq!(port.woken_by(&job(1), more).await, None, "it was too many");
+    end(&port, 5, &Outcome::Failed(Bytes::new())).await;
+    let old = async {
+        port.advance(Duration::from_hours(1)).await;
+        port.port.reclaim().await.expect("reclaim works");
+    };
+    assert_eq!(port.woken_by(&job(5), old).await, None, "it was too old");
+}
+
 async fn end(port: &Fixture<dyn Queue>, number: u32, outcome: &Outcome) {
     port.enqueue(&job(number)).await;
     let leased = port.start("one").await;
