@@ -9,6 +9,7 @@ pub mod health;
 pub mod idempotency;
 pub mod operators;
 pub mod prelude;
+pub mod primes;
 pub mod services;
 pub mod sessions;
 pub mod transact;
@@ -20,6 +21,7 @@ mod sign_in_limit;
 
 pub use idempotency::Idempotency;
 pub use operators::Operators;
+pub use primes::Primes;
 pub use services::{Policy, Ports, Services, task_registry};
 pub use sessions::{SessionError, Sessions, SignedIn};
 pub use transact::Committed;

@@ -13,6 +13,7 @@ use crate::compute::{Compute, Defaults, TaskRegistry};
 use crate::health::HealthChecks;
 use crate::idempotency::Idempotency;
 use crate::operators::Operators;
+use crate::primes::Primes;
 use crate::sessions::{Sessions, Tools};
 use crate::sign_in_limit::SignInLimit;
 use crate::transact::Transactions;
@@ -74,6 +75,8 @@ pub struct Services {
     pub health: Arc<HealthChecks>,
     /// Calls of tasks.
     pub compute: Compute,
+    /// Primes.
+    pub primes: Arc<Primes>,
 }
 
 impl Services {
@@ -108,6 +111,7 @@ impl Services {
             idempotency: Arc::new(idempotency),
             operators: Arc::new(operators),
             health: Arc::new(HealthChecks::new(probes)),
+            primes: Arc::new(Primes::new(compute.clone())),
             compute,
         }
     }
@@ -115,6 +119,6 @@ impl Services {
 
 /// Every task of the product. A service with tasks is added here, once.
 #[must_use]
-pub fn task_registry(_services: &Services) -> TaskRegistry {
-    TaskRegistry::default()
+pub fn task_registry(services: &Services) -> TaskRegistry {
+    TaskRegistry::default().serve(&services.primes)
 }

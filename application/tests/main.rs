@@ -7,6 +7,7 @@ mod compute;
 mod health;
 mod idempotency;
 mod operators;
+mod primes;
 mod secrets;
 mod sessions;
 mod sign_in_limit;

@@ -41,6 +41,7 @@ pub(crate) const POLICY: Policy = Policy {
 pub(crate) struct World {
     pub(crate) services: Services,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) queue: Arc<MemoryJobQueue>,
     pub(crate) hasher: Arc<WatchedHasher>,
     pub(crate) tokens: Arc<FakeTokens>,
     pub(crate) sealer: Arc<FakeSealer>,
@@ -77,9 +78,10 @@ impl World {
         let tokens = Arc::new(FakeTokens::default());
         let sealer = Arc::new(FakeSealer::default());
         let events = Arc::new(Recorder::default());
+        let queue = Arc::new(MemoryJobQueue::new(clock.clone()));
         let ports = Ports {
             store: store.clone(),
-            queue: Arc::new(MemoryJobQueue::new(clock.clone())),
+            queue: queue.clone(),
             storage: Arc::new(MemoryStorage::new(clock.clone())),
             hasher: hasher.clone(),
             tokens: tokens.clone(),
@@ -91,6 +93,6 @@ impl World {
             probes,
         };
         let services = Services::new(ports, policy);
-        Self { services, store, hasher, tokens, sealer, clock, events }
+        Self { services, store, queue, hasher, tokens, sealer, clock, events }
     }
 }
