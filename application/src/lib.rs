@@ -7,6 +7,7 @@ pub mod cached;
 pub mod compute;
 pub mod health;
 pub mod idempotency;
+pub mod jobs;
 pub mod operators;
 pub mod prelude;
 pub mod primes;
@@ -20,6 +21,7 @@ mod reads;
 mod sign_in_limit;
 
 pub use idempotency::Idempotency;
+pub use jobs::{JobError, Jobs};
 pub use operators::Operators;
 pub use primes::Primes;
 pub use services::{Policy, Ports, Services, task_registry};

@@ -12,6 +12,7 @@ use portwright_domain::session::SessionLimits;
 use crate::compute::{Compute, Defaults, TaskRegistry};
 use crate::health::HealthChecks;
 use crate::idempotency::Idempotency;
+use crate::jobs::Jobs;
 use crate::operators::Operators;
 use crate::primes::Primes;
 use crate::sessions::{Sessions, Tools};
@@ -73,6 +74,8 @@ pub struct Services {
     pub operators: Arc<Operators>,
     /// Health.
     pub health: Arc<HealthChecks>,
+    /// Jobs and queues.
+    pub jobs: Arc<Jobs>,
     /// Calls of tasks.
     pub compute: Compute,
     /// Primes.
@@ -85,6 +88,7 @@ impl Services {
     pub fn new(ports: Ports, policy: Policy) -> Self {
         let Ports { store, queue, storage: _, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
             ports;
+        let jobs = Jobs::new(queue.clone());
         let compute = Compute::new(queue, clock.clone(), ids.clone(), observer.clone(), policy.jobs);
         let transactions = Transactions::new(store.clone(), observer.clone()).ringing(compute.bell().clone());
         let users = Arc::new(Users::new(
@@ -111,6 +115,7 @@ impl Services {
             idempotency: Arc::new(idempotency),
             operators: Arc::new(operators),
             health: Arc::new(HealthChecks::new(probes)),
+            jobs: Arc::new(jobs),
             primes: Arc::new(Primes::new(compute.clone())),
             compute,
         }

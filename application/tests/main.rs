@@ -6,6 +6,7 @@ mod cached;
 mod compute;
 mod health;
 mod idempotency;
+mod jobs;
 mod operators;
 mod primes;
 mod secrets;

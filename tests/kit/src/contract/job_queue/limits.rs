@@ -26,7 +26,7 @@ fn urgent(number: u32) -> NewJob {
 
 async fn refused(port: &Fixture<dyn Queue>, jobs: &[NewJob]) {
     let refused = port.port.enqueue(jobs).await.expect_err("the queue is full");
-    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    assert_eq!((refused.kind(), refused.detail()), (ErrorKind::Unavailable, Limits::FULL));
     for job in jobs {
         assert_eq!(port.port.find(job.id).await.expect("find works"), None, "all or none");
     }
