@@ -8,8 +8,8 @@ use std::time::Duration;
 use portwright_domain::access::{Access, Action, Principal, Relation, decide};
 use portwright_domain::job::{Job, JobId, QueueName};
 use portwright_domain::page::{Page, PageRequest};
-use portwright_domain::ports::JobQueue;
 use portwright_domain::ports::job_queue::{Cancelled, JobFilter, QueueStatus};
+use portwright_domain::ports::{CommitToken, JobQueue, Store};
 use portwright_domain::user::UserId;
 use portwright_domain::{ErrorKind, PortError};
 use tokio::time::{Instant, sleep, timeout};
@@ -19,6 +19,9 @@ const SLACK: Duration = Duration::from_secs(5);
 
 /// Between two questions to a queue that answers sooner than it was asked to.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// How long an answer waits for what is only good to have.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Why a use case on jobs did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +58,12 @@ impl From<PortError> for JobError {
 /// The use cases on jobs.
 pub struct Jobs {
     queue: Arc<dyn JobQueue>,
+    store: Arc<dyn Store>,
 }
 
 impl Jobs {
-    pub(crate) const fn new(queue: Arc<dyn JobQueue>) -> Self {
-        Self { queue }
+    pub(crate) const fn new(queue: Arc<dyn JobQueue>, store: Arc<dyn Store>) -> Self {
+        Self { queue, store }
     }
 
     /// One job.
@@ -135,6 +139,13 @@ impl Jobs {
     pub async fn resume(&self, caller: Principal, queue: &QueueName) -> Result<(), JobError> {
         authorize(caller, Action::OperateJobs, Relation::Others)?;
         Ok(self.queue.set_paused(queue, false).await?)
+    }
+
+    /// The newest commit of the store: whoever waited for a job, or changed one, reads at least what it wrote so far. `None`
+    /// if the store does not say so at once, as when others write.
+    pub async fn newest_commit(&self) -> Option<CommitToken> {
+        let commit = async { self.store.begin().await?.commit().await };
+        timeout(PATIENCE, commit).await.ok()?.ok()
     }
 
     /// Why there is no such job: only whoever could have seen it is told that it was there.

@@ -96,7 +96,7 @@ fn sieve(below: u64, mut goes_on: impl FnMut(u64) -> bool) -> Option<PrimesFound
     let mut multiples: Vec<(usize, usize)> =
         odd_primes_to(below.isqrt()).into_iter().map(|prime| (prime, prime * prime / 2)).collect();
     let odds = usize::try_from(below / 2).ok()?;
-    let mut composite = [false; SEGMENT];
+    let mut composite = vec![false; SEGMENT];
     for start in (0..odds).step_by(SEGMENT) {
         let segment = &mut composite[..SEGMENT.min(odds - start)];
         segment.fill(false);

@@ -88,7 +88,7 @@ impl Services {
     pub fn new(ports: Ports, policy: Policy) -> Self {
         let Ports { store, queue, storage: _, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
             ports;
-        let jobs = Jobs::new(queue.clone());
+        let jobs = Jobs::new(queue.clone(), store.clone());
         let compute = Compute::new(queue, clock.clone(), ids.clone(), observer.clone(), policy.jobs);
         let transactions = Transactions::new(store.clone(), observer.clone()).ringing(compute.bell().clone());
         let users = Arc::new(Users::new(
