@@ -138,6 +138,14 @@ impl SqliteJobQueue {
         self.readers.close();
     }
 
+    /// Every worker that holds a job, whether it lives or not.
+    ///
+    /// # Errors
+    /// `Unavailable` if the queue is busy or closed.
+    pub async fn holders(&self) -> Result<Vec<WorkerId>, PortError> {
+        self.readers.ask("jobs.holders", reads::holders).await
+    }
+
     /// What the writer answers, and the number of the commit with which it came true.
     async fn ask<T: Send + 'static>(
         &self,

@@ -223,8 +223,9 @@ pub trait JobSource: Send + Sync + 'static {
 
     /// Gives back the jobs of every worker whose lease has ended: they become ready and suspect, to be run alone;
     /// a job that was leased alone and crashed counts a strike, and is dead after the third within three days. Returns
-    /// how many. Also ends jobs that have been ready for [`UNSERVED`] while no worker asked for their task, and removes
-    /// what is past its retention. Any number of processes may do so at once.
+    /// how many. Also ends jobs that have been ready for [`UNSERVED`] while no worker asked for their task, of which
+    /// [`LONGEST_LOOK`] between two calls counts at most, and removes what is past its retention. Any number of processes
+    /// may do so at once.
     async fn reclaim(&self) -> Result<u64, PortError>;
 }
 
@@ -234,6 +235,10 @@ pub const AGEING: u64 = 16;
 /// How long a job waits for a worker that knows its task and version before it is dead of
 /// [`CauseOfDeath::NotServed`](crate::job::CauseOfDeath::NotServed).
 pub const UNSERVED: Duration = Duration::from_hours(24);
+
+/// If more time passed between two looks for jobs that nobody serves, somebody set the clock or the machine slept: no
+/// worker could have asked meanwhile.
+pub const LONGEST_LOOK: Duration = Duration::from_hours(1);
 
 /// What a worker wants to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! - `caller`: what whoever wants work done may rely on.
 //! - `worker`: how jobs are leased and settled.
-//! - `waiting`: for an end, for a job, and giving it up.
+//! - `waiting`: for an end, for a job, and giving it up; and asking at the same time.
 //! - `following`: a job, change by change.
 //! - `recovery`: what becomes of the jobs of a worker that is gone.
 //! - `limits`: what a queue takes, and what it keeps; a suite of its own, on a queue with small [`limits::LIMITS`].
@@ -108,6 +108,7 @@ contract! {
             a_call_waits_for_the_holder_of_its_unique_key,
             many_calls_at_once_are_each_told_their_own_outcome,
             enqueuing_one_id_a_thousand_times_at_once_is_one_job,
+            of_a_cancelling_and_an_end_at_once_one_wins,
             whoever_waits_for_a_job_is_woken_by_all_that_makes_one_ready,
             a_job_for_a_worker_that_went_away_is_for_another,
         },
@@ -140,6 +141,7 @@ contract! {
             who_crashed_among_others_is_not_to_blame,
             reclaiming_twice_at_once_gives_back_each_job_once,
             a_job_that_no_worker_serves_is_dead_after_a_day,
+            a_clock_that_jumps_ends_no_job_that_waits,
             a_job_that_is_served_waits_as_long_as_it_takes,
         },
     }
