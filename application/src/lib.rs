@@ -5,8 +5,10 @@ extern crate self as portwright_application;
 
 pub mod cached;
 pub mod compute;
+pub mod exports;
 pub mod health;
 pub mod idempotency;
+pub mod imports;
 pub mod jobs;
 pub mod operators;
 pub mod prelude;
@@ -14,13 +16,16 @@ pub mod primes;
 pub mod services;
 pub mod sessions;
 pub mod transact;
+pub mod transfers;
 pub mod users;
 
 mod jitter;
 mod reads;
 mod sign_in_limit;
 
+pub use exports::Exports;
 pub use idempotency::Idempotency;
+pub use imports::Imports;
 pub use jobs::{JobError, Jobs};
 pub use operators::Operators;
 pub use primes::Primes;

@@ -10,14 +10,17 @@ use portwright_domain::ports::{
 use portwright_domain::session::SessionLimits;
 
 use crate::compute::{Compute, Defaults, TaskRegistry};
+use crate::exports::Exports;
 use crate::health::HealthChecks;
 use crate::idempotency::Idempotency;
+use crate::imports::Imports;
 use crate::jobs::Jobs;
 use crate::operators::Operators;
 use crate::primes::Primes;
 use crate::sessions::{Sessions, Tools};
 use crate::sign_in_limit::SignInLimit;
 use crate::transact::Transactions;
+use crate::transfers;
 use crate::users::Users;
 
 /// The outside world.
@@ -76,6 +79,10 @@ pub struct Services {
     pub health: Arc<HealthChecks>,
     /// Jobs and queues.
     pub jobs: Arc<Jobs>,
+    /// Users from files.
+    pub imports: Arc<Imports>,
+    /// Users into files.
+    pub exports: Arc<Exports>,
     /// Calls of tasks.
     pub compute: Compute,
     /// Primes.
@@ -86,10 +93,10 @@ impl Services {
     /// Wires the use cases to the ports.
     #[must_use]
     pub fn new(ports: Ports, policy: Policy) -> Self {
-        let Ports { store, queue, storage: _, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
+        let Ports { store, queue, storage, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
             ports;
         let jobs = Jobs::new(queue.clone(), store.clone());
-        let compute = Compute::new(queue, clock.clone(), ids.clone(), observer.clone(), policy.jobs);
+        let compute = Compute::new(queue.clone(), clock.clone(), ids.clone(), observer.clone(), policy.jobs);
         let transactions = Transactions::new(store.clone(), observer.clone()).ringing(compute.bell().clone());
         let users = Arc::new(Users::new(
             store.clone(),
@@ -106,6 +113,15 @@ impl Services {
             clock: clock.clone(),
             ids: ids.clone(),
         };
+        let transfer = transfers::Tools {
+            compute: compute.clone(),
+            queue,
+            store: store.clone(),
+            transactions: transactions.clone(),
+            storage,
+            clock: clock.clone(),
+        };
+        let imports = Imports::new(&transfer, hasher.clone());
         let idempotency = Idempotency::new(transactions.clone(), clock.clone());
         let limit = SignInLimit::new(limiter, policy.login, observer.clone());
         let tools = Tools { store, transactions, hasher, tokens, sealer, clock, ids, observer };
@@ -117,6 +133,8 @@ impl Services {
             health: Arc::new(HealthChecks::new(probes)),
             jobs: Arc::new(jobs),
             primes: Arc::new(Primes::new(compute.clone())),
+            imports: Arc::new(imports),
+            exports: Arc::new(Exports::new(&transfer)),
             compute,
         }
     }
@@ -125,5 +143,5 @@ impl Services {
 /// Every task of the product. A service with tasks is added here, once.
 #[must_use]
 pub fn task_registry(services: &Services) -> TaskRegistry {
-    TaskRegistry::default().serve(&services.primes)
+    TaskRegistry::default().serve(&services.primes).serve(&services.imports).serve(&services.exports)
 }

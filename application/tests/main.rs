@@ -4,8 +4,10 @@
 
 mod cached;
 mod compute;
+mod exports;
 mod health;
 mod idempotency;
+mod imports;
 mod jobs;
 mod operators;
 mod primes;
@@ -13,5 +15,6 @@ mod secrets;
 mod sessions;
 mod sign_in_limit;
 mod transact;
+mod transfers;
 mod users;
 mod world;

@@ -42,6 +42,7 @@ pub(crate) struct World {
     pub(crate) services: Services,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) queue: Arc<MemoryJobQueue>,
+    pub(crate) storage: Arc<MemoryStorage>,
     pub(crate) hasher: Arc<WatchedHasher>,
     pub(crate) tokens: Arc<FakeTokens>,
     pub(crate) sealer: Arc<FakeSealer>,
@@ -79,10 +80,11 @@ impl World {
         let sealer = Arc::new(FakeSealer::default());
         let events = Arc::new(Recorder::default());
         let queue = Arc::new(MemoryJobQueue::new(clock.clone()));
+        let storage = Arc::new(MemoryStorage::new(clock.clone()));
         let ports = Ports {
             store: store.clone(),
             queue: queue.clone(),
-            storage: Arc::new(MemoryStorage::new(clock.clone())),
+            storage: storage.clone(),
             hasher: hasher.clone(),
             tokens: tokens.clone(),
             sealer: sealer.clone(),
@@ -93,6 +95,6 @@ impl World {
             probes,
         };
         let services = Services::new(ports, policy);
-        Self { services, store, queue, hasher, tokens, sealer, clock, events }
+        Self { services, store, queue, storage, hasher, tokens, sealer, clock, events }
     }
 }
