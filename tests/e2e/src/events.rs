@@ -44,8 +44,8 @@ impl Events {
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
-                let event = parsed(block);
-                self.text = rest.to_owned();
+                let (event, rest) = (parsed(block), rest.len());
+                self.text.drain(..self.text.len() - rest);
                 if event.is_some() {
                     return event;
                 }

@@ -123,7 +123,7 @@ async fn every_end_is_told() {
 
 #[tokio::test]
 async fn events_are_for_whoever_sees_the_job() {
-    let app = TestApp::with(|config| config.jobs.limits.succeeded.age = Duration::from_secs(60)).await;
+    let app = TestApp::with(|config| config.jobs.limits.succeeded.age = Duration::from_mins(1)).await;
     let (admin, ada) = (app.admin().await, app.user("user").await);
     let (_, path) = start(&ada).await;
     assert_eq!(next(&mut admin.follow(&path, None).await).await.data["state"], "ready");
@@ -138,7 +138,7 @@ async fn events_are_for_whoever_sees_the_job() {
     ada.send(other_form).await.expect_problem(406, "not-acceptable");
     ada.get(&format!("{path}?from=1")).await.expect_invalid(&[("from", "unknown-parameter")]);
     app.drain_jobs().await;
-    app.advance(Duration::from_secs(60));
+    app.advance(Duration::from_mins(1));
     app.jobs().source.reclaim().await.expect("reclaim works");
     ada.get(&path).await.expect_problem(410, "job-expired");
 }
