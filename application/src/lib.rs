@@ -3,6 +3,7 @@
 // What `#[service]` writes names this crate by its name, here as anywhere.
 extern crate self as portwright_application;
 
+pub mod avatars;
 pub mod cached;
 pub mod compute;
 pub mod health;
@@ -18,6 +19,7 @@ mod jitter;
 mod reads;
 mod sign_in_limit;
 
+pub use avatars::{AvatarError, Avatars};
 pub use idempotency::Idempotency;
 pub use operators::Operators;
 pub use services::{Policy, Ports, Services, task_registry};

@@ -9,6 +9,7 @@ use portwright_domain::ports::{
 };
 use portwright_domain::session::SessionLimits;
 
+use crate::avatars::{self, Avatars};
 use crate::compute::{Compute, Defaults, TaskRegistry};
 use crate::health::HealthChecks;
 use crate::idempotency::Idempotency;
@@ -64,6 +65,8 @@ pub struct Policy {
 pub struct Services {
     /// Users.
     pub users: Arc<Users>,
+    /// Their pictures.
+    pub avatars: Arc<Avatars>,
     /// Sessions.
     pub sessions: Arc<Sessions>,
     /// Idempotency keys.
@@ -80,13 +83,23 @@ impl Services {
     /// Wires the use cases to the ports.
     #[must_use]
     pub fn new(ports: Ports, policy: Policy) -> Self {
-        let Ports { store, queue, storage: _, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
+        let Ports { store, queue, storage, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
             ports;
-        let compute = Compute::new(queue, clock.clone(), ids.clone(), observer.clone(), policy.jobs);
+        let compute = Compute::new(queue.clone(), clock.clone(), ids.clone(), observer.clone(), policy.jobs);
         let transactions = Transactions::new(store.clone(), observer.clone()).ringing(compute.bell().clone());
+        let avatars = Arc::new(Avatars::new(avatars::Parts {
+            store: store.clone(),
+            transactions: transactions.clone(),
+            storage,
+            queue,
+            compute: compute.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+        }));
         let users = Arc::new(Users::new(
             store.clone(),
             transactions.clone(),
+            avatars.clone(),
             hasher.clone(),
             clock.clone(),
             ids.clone(),
@@ -104,6 +117,7 @@ impl Services {
         let tools = Tools { store, transactions, hasher, tokens, sealer, clock, ids, observer };
         Self {
             users,
+            avatars,
             sessions: Arc::new(Sessions::new(tools, policy, limit)),
             idempotency: Arc::new(idempotency),
             operators: Arc::new(operators),
@@ -115,6 +129,6 @@ impl Services {
 
 /// Every task of the product. A service with tasks is added here, once.
 #[must_use]
-pub fn task_registry(_services: &Services) -> TaskRegistry {
-    TaskRegistry::default()
+pub fn task_registry(services: &Services) -> TaskRegistry {
+    TaskRegistry::default().serve(&services.avatars)
 }
