@@ -35,10 +35,11 @@ use self::inspection::{Inspected, Stopped};
 pub use self::objects::AvatarForm;
 use self::objects::{Part, key};
 pub use self::thumbnails::{Thumbnails, ThumbnailsError, ThumbnailsOf};
-use crate::compute::{Compute, ComputeError};
+use crate::compute::{Call, Compute, ComputeError};
 use crate::reads;
 use crate::transact;
 use crate::transact::{Committed, MaybeContended, Transactions};
+use crate::transfers::Tools;
 
 /// The most bytes of an upload.
 pub const MAX_BYTES: u64 = 5 * 1024 * 1024;
@@ -137,6 +138,12 @@ pub struct Upload {
     pub kind: PictureKind,
     /// Its bytes.
     pub body: Box<dyn ObjectBody>,
+    /// The picture that it is to replace.
+    pub expected: Option<Expected>,
+    /// How long to wait for it to be shown; `None` does not wait.
+    pub wait: Option<Duration>,
+    /// The W3C `traceparent` of the request.
+    pub trace: Option<String>,
 }
 
 /// What became of an upload.
@@ -170,25 +177,13 @@ pub struct Avatars {
     easel: Semaphore,
 }
 
-/// What the use cases on avatars are made of.
-pub(crate) struct Parts {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) transactions: Transactions,
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) queue: Arc<dyn JobQueue>,
-    pub(crate) compute: Compute,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) ids: Arc<dyn IdGenerator>,
-}
-
 impl Avatars {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, transactions, storage, queue, compute, clock, ids } = parts;
+    pub(crate) fn new(tools: &Tools, ids: Arc<dyn IdGenerator>) -> Self {
+        let Tools { compute, queue, store, transactions, storage, clock } = tools.clone();
         Self { store, transactions, storage, queue, compute, clock, ids, easel: Semaphore::new(1) }
     }
 
-    /// Gives a user a picture, and waits up to `wait` for it to be shown; without, it does not wait. `expected` is the
-    /// picture that the caller wants to replace.
+    /// Gives a user a picture.
     ///
     /// Whatever becomes of the wait, the upload is durable once this answers `Ok`. Trying again is always safe: the last
     /// one wins.
@@ -196,17 +191,20 @@ impl Avatars {
         &self,
         caller: Principal,
         id: UserId,
-        expected: Option<Expected>,
         upload: Upload,
-        wait: Option<Duration>,
     ) -> Result<Committed<Uploaded>, AvatarError> {
+        let Upload { kind, body, expected, wait, trace } = upload;
         authorize(caller, id)?;
-        let (picture, job) = (AvatarId(self.ids.next()), JobId(self.ids.next()));
-        let of = ThumbnailsOf { user: id, picture };
-        self.store_upload(of, upload).await?;
+        let of = ThumbnailsOf { user: id, picture: AvatarId(self.ids.next()) };
+        self.store_upload(of, kind, body).await?;
+        let job = JobId(self.ids.next());
+        let call = || {
+            let call = self.thumbnails_job(of).with_id(job).created_by(caller.user_id);
+            trace.iter().cloned().fold(call, Call::traced)
+        };
         let recorded: Result<Committed<()>, AvatarError> =
             transact!(self.transactions, "avatars.put", |uow| {
-                self.record_in(uow, caller, of, expected.as_ref(), job).await
+                self.record_in(uow, of, expected.as_ref(), call()).await
             });
         let token = match recorded {
             Ok(recorded) => recorded.token,
@@ -216,10 +214,9 @@ impl Avatars {
             }
         };
         // The relay would bring the job to the queue, too; this is at once, and twice is once.
-        let call = self.thumbnails_job(of).with_id(job).created_by(caller.user_id);
         let ended = match wait {
-            None => call.enqueue().await.map(|_| false).map_err(AvatarError::Compute)?,
-            Some(wait) => match call.wait(wait).await {
+            None => call().enqueue().await.map(|_| false).map_err(AvatarError::Compute)?,
+            Some(wait) => match call().wait(wait).await {
                 Ok(Thumbnails::Stored | Thumbnails::Superseded) => true,
                 Err(ThumbnailsError::Compute(ComputeError::Unfinished { .. })) => false,
                 Err(error) => return Err(error.into()),
@@ -284,12 +281,17 @@ impl Avatars {
     }
 
     /// Stores an upload as it comes, if the user is there and as long as it looks like a picture.
-    async fn store_upload(&self, of: ThumbnailsOf, upload: Upload) -> Result<(), AvatarError> {
+    async fn store_upload(
+        &self,
+        of: ThumbnailsOf,
+        kind: PictureKind,
+        body: Box<dyn ObjectBody>,
+    ) -> Result<(), AvatarError> {
         let mut view = reads::view(&*self.store, Consistency::Strong).await?;
         let user = view.users().find(of.user).await?;
         drop(view);
         user.ok_or(AvatarError::NotFound)?;
-        let (body, stopped) = Inspected::new(upload.body, upload.kind);
+        let (body, stopped) = Inspected::new(body, kind);
         let stored = self.storage.put(&key(of.user, of.picture, Part::Upload)?, Box::new(body)).await;
         match stopped.get() {
             Some(stopped) => Err((*stopped).into()),
@@ -300,18 +302,16 @@ impl Avatars {
     async fn record_in(
         &self,
         uow: &mut dyn UnitOfWork,
-        caller: Principal,
         of: ThumbnailsOf,
         expected: Option<&Expected>,
-        job: JobId,
+        call: Call<'_, Thumbnails, ThumbnailsError>,
     ) -> Result<(), AvatarError> {
         let before = uow.users().find(of.user).await?.ok_or(AvatarError::NotFound)?;
         Expected::check(expected, before.avatar)?;
         let version = before.version.next();
         let after = User { avatar_upload: Some(of.picture), version, ..before };
         uow.users().update(&after).await?;
-        let job = self.thumbnails_job(of).with_id(job).created_by(caller.user_id);
-        job.enqueue_in(uow).await.map_err(not_recorded)?;
+        call.enqueue_in(uow).await.map_err(not_recorded)?;
         Ok(())
     }
 

@@ -24,7 +24,8 @@ const WAIT: Option<Duration> = Some(Duration::from_secs(50));
 
 /// These bytes, said to be of this kind.
 fn upload(kind: PictureKind, bytes: &[u8]) -> Upload {
-    Upload { kind, body: Box::new(Some(Bytes::copy_from_slice(bytes))) }
+    let body = Box::new(Some(Bytes::copy_from_slice(bytes)));
+    Upload { kind, body, expected: None, wait: None, trace: None }
 }
 
 /// All that is left of a body.
@@ -40,14 +41,14 @@ impl World {
     /// Gives somebody a picture and does not wait for it.
     async fn send(&self, person: &Person, kind: PictureKind, bytes: &[u8]) -> Result<Uploaded, AvatarError> {
         let (caller, avatars) = (person.principal(), &self.services.avatars);
-        let put = avatars.put(caller, person.id(), None, upload(kind, bytes), None).await;
+        let put = avatars.put(caller, person.id(), upload(kind, bytes)).await;
         put.map(|committed| committed.value)
     }
 
     /// Gives somebody a picture, with a worker beside, and waits for it.
     async fn put(&self, person: &Person, kind: PictureKind, bytes: &[u8]) -> Result<User, AvatarError> {
         let (caller, avatars) = (person.principal(), &self.services.avatars);
-        let put = avatars.put(caller, person.id(), None, upload(kind, bytes), WAIT);
+        let put = avatars.put(caller, person.id(), Upload { wait: WAIT, ..upload(kind, bytes) });
         match self.served(put).await?.value {
             Uploaded::Shown(user) => Ok(*user),
             Uploaded::Pending(job) => panic!("it is not done yet: {job:?}"),

@@ -5,12 +5,17 @@
 mod avatars;
 mod cached;
 mod compute;
+mod exports;
 mod health;
 mod idempotency;
+mod imports;
+mod jobs;
 mod operators;
+mod primes;
 mod secrets;
 mod sessions;
 mod sign_in_limit;
 mod transact;
+mod transfers;
 mod users;
 mod world;

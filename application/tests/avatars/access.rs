@@ -1,7 +1,7 @@
 //! Who may change whose picture, and from what.
 
 use portwright_application::AvatarError;
-use portwright_application::avatars::Expected;
+use portwright_application::avatars::{Expected, Upload};
 use portwright_domain::access::{Access, Action, Principal, Relation, Role, decide};
 use portwright_domain::avatar::{AvatarId, PictureKind};
 use portwright_domain::user::UserId;
@@ -11,13 +11,18 @@ use uuid::Uuid;
 use super::{WAIT, upload};
 use crate::world::World;
 
-fn portrait() -> super::Upload {
-    upload(PictureKind::Png, &picture(PictureKind::Png, 8, 8))
+fn portrait() -> Upload {
+    Upload { wait: WAIT, ..upload(PictureKind::Png, &picture(PictureKind::Png, 8, 8)) }
+}
+
+/// To replace that one.
+fn instead_of(expected: Expected) -> Upload {
+    Upload { expected: Some(expected), ..portrait() }
 }
 
 async fn change(world: &World, caller: Principal, owner: UserId) -> [Result<(), AvatarError>; 2] {
     let avatars = &world.services.avatars;
-    let put = world.served(avatars.put(caller, owner, None, portrait(), WAIT)).await;
+    let put = world.served(avatars.put(caller, owner, portrait())).await;
     [put.map(drop), avatars.remove(caller, owner, None).await.map(drop)]
 }
 
@@ -58,19 +63,19 @@ async fn only_the_picture_that_was_expected_is_replaced_or_removed() {
     let (caller, avatars) = (ada.principal(), &world.services.avatars);
     let others = Expected::OneOf(vec![AvatarId(Uuid::nil())]);
     for expected in [Expected::Any, others.clone()] {
-        let put = avatars.put(caller, ada.id(), Some(expected.clone()), portrait(), None).await;
+        let put = avatars.put(caller, ada.id(), instead_of(expected.clone())).await;
         assert!(matches!(put, Err(AvatarError::Changed)), "there is none: {put:?}");
         let removed = avatars.remove(caller, ada.id(), Some(expected)).await;
         assert!(matches!(removed, Err(AvatarError::Changed)), "there is none: {removed:?}");
     }
     assert_eq!(world.objects().await.len(), 0, "what was refused is discarded");
 
-    world.served(avatars.put(caller, ada.id(), None, portrait(), WAIT)).await.expect("it is a picture");
+    world.served(avatars.put(caller, ada.id(), portrait())).await.expect("it is a picture");
     let first = world.avatar(ada.id()).await.expect("a picture").id;
-    let put = avatars.put(caller, ada.id(), Some(others.clone()), portrait(), None).await;
+    let put = avatars.put(caller, ada.id(), instead_of(others.clone())).await;
     assert!(matches!(put, Err(AvatarError::Changed)), "it is another: {put:?}");
     let expected = Expected::OneOf(vec![AvatarId(Uuid::nil()), first]);
-    let put = avatars.put(caller, ada.id(), Some(expected), portrait(), WAIT);
+    let put = avatars.put(caller, ada.id(), instead_of(expected));
     world.served(put).await.expect("it is this one");
     let removed = avatars.remove(caller, ada.id(), Some(others)).await;
     assert!(matches!(removed, Err(AvatarError::Changed)), "{removed:?}");

@@ -115,7 +115,8 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     let world = World::new();
     let ada = world.person("ada", Role::User).await;
     let body = Box::new(BrokenOff(Some(picture(PNG, 20, 20).into())));
-    let put = world.services.avatars.put(ada.principal(), ada.id(), None, Upload { kind: PNG, body }, None);
+    let broken_off = Upload { body, ..super::upload(PNG, b"") };
+    let put = world.services.avatars.put(ada.principal(), ada.id(), broken_off);
     let refused = put.await.expect_err("it is not whole");
     assert!(matches!(refused, AvatarError::Interrupted), "{refused:?}");
     assert_eq!(world.objects().await.len(), 0);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portwright_application::AvatarError;
-use portwright_application::avatars::{AvatarForm, Uploaded};
+use portwright_application::avatars::{AvatarForm, Upload, Uploaded};
 use portwright_application::compute::worker::Ending;
 use portwright_application::users::UserChange;
 use portwright_domain::ErrorKind;
@@ -62,9 +62,8 @@ async fn who_does_not_wait_is_told_of_the_job_and_the_picture_comes_later() {
 async fn who_waits_too_short_is_told_of_the_job() {
     let world = World::new();
     let ada = world.person("ada", Role::User).await;
-    let (caller, upload) = (ada.principal(), super::upload(PNG, &square(9)));
-    let wait = Some(Duration::from_millis(5));
-    let put = world.services.avatars.put(caller, ada.id(), None, upload, wait).await.expect("it is taken");
+    let upload = Upload { wait: Some(Duration::from_millis(5)), ..super::upload(PNG, &square(9)) };
+    let put = world.services.avatars.put(ada.principal(), ada.id(), upload).await.expect("it is taken");
     assert!(matches!(put.value, Uploaded::Pending(_)), "{:?}", put.value);
     world.drain().await;
     assert_eq!(edge_of(&world, &ada).await, 9);
