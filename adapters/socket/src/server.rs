@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portwright_domain::PortError;
@@ -94,7 +94,11 @@ struct Requests {
     under_way: TaskTracker,
     /// Cancelled when nobody can hear an answer any more.
     unheard: CancellationToken,
+    /// Those that wait for something, each with what is cancelled when nobody wants its answer any more.
+    waiting: Waiting,
 }
+
+type Waiting = Arc<Mutex<HashMap<u64, CancellationToken>>>;
 
 async fn serve(mut stream: UnixStream, owned: Owned, stop: CancellationToken) -> io::Result<()> {
     stream.write_all(&pack(&GREETING)?).await?;
@@ -137,6 +141,8 @@ async fn read_all(
         match unpack(&message)? {
             Message::Received(number) => drop(lock(unacknowledged).remove(&number)),
             Message::Refused(number) => {
+                // Before it brings leases, if it has not.
+                lock(&requests.waiting).remove(&number).inspect(CancellationToken::cancel);
                 let leases = lock(unacknowledged).remove(&number).unwrap_or_default();
                 let source = owned.source.clone();
                 requests.under_way.spawn(async move { hand_back(&*source, leases).await });
@@ -145,12 +151,16 @@ async fn read_all(
                 let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
                 let (owned, replies, unacknowledged) =
                     (owned.clone(), replies.clone(), unacknowledged.clone());
-                let unheard = requests.unheard.clone();
+                let unwanted = (!request.wait().is_zero()).then(|| requests.unheard.child_token());
+                let waiting = requests.waiting.clone();
+                lock(&waiting).extend(unwanted.clone().map(|unwanted| (number, unwanted)));
                 requests.under_way.spawn(async move {
-                    let waits = !request.wait().is_zero();
                     let work = answer(&owned, number, request, &unacknowledged);
-                    let answer =
-                        if waits { unheard.run_until_cancelled(work).await } else { Some(work.await) };
+                    let answer = match unwanted {
+                        Some(unwanted) => unwanted.run_until_cancelled(work).await,
+                        None => Some(work.await),
+                    };
+                    lock(&waiting).remove(&number);
                     let Some(answer) = answer else { return };
                     match answer.and_then(|answer| pack(&Reply { number, answer })) {
                         // A connection that is gone needs no answer; its leases are handed back at its end.
@@ -228,6 +238,6 @@ async fn hand_back(source: &dyn JobSource, leases: Vec<Lease>) {
     }
 }
 
-fn lock(unacknowledged: &Unacknowledged) -> std::sync::MutexGuard<'_, HashMap<u64, Vec<Lease>>> {
-    unacknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
