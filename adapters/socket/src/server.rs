@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portwright_domain::PortError;
-use portwright_domain::job::Lease;
+use portwright_domain::job::{Lease, WorkerId};
 use portwright_domain::ports::job_queue::{Exchange, LeaseRequest, Settlement, Verdict};
 use portwright_domain::ports::{JobQueue, JobSource};
 use serde::Serialize;
@@ -26,6 +26,9 @@ use crate::protocol::{Failure, GREETING, Message, Reply, Request};
 
 /// Requests of one connection that are worked on at once; more wait to be read.
 const AT_ONCE: usize = 256;
+/// Who hands back what nobody got. If the lost worker asked for it, that would renew its lease, and keep what it runs from
+/// others although it may be dead.
+const NOBODY: &str = "nobody";
 /// How long a client may take to say who it is, or to take an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -218,9 +221,12 @@ fn packed<T: Serialize>(answer: Result<T, PortError>) -> io::Result<Vec<u8>> {
 
 /// Releases jobs that nobody got: they are first in their queue again, and the start does not count.
 async fn hand_back(source: &dyn JobSource, leases: Vec<Lease>) {
-    let Some(first) = leases.first() else { return };
+    if leases.is_empty() {
+        return;
+    }
+    let Ok(worker) = WorkerId::parse(NOBODY) else { return tracing::error!("{NOBODY} is not a name") };
     let want = LeaseRequest {
-        worker: first.worker.clone(),
+        worker,
         tasks: Vec::new(),
         queues: Vec::new(),
         max: 0,
@@ -240,4 +246,32 @@ async fn hand_back(source: &dyn JobSource, leases: Vec<Lease>) {
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use portwright_memory::MemoryJobQueue;
+    use portwright_testkit::ManualClock;
+    use portwright_testkit::builders::jobs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn handing_back_what_a_lost_worker_never_got_does_not_keep_what_it_has() {
+        let clock = Arc::new(ManualClock::default());
+        let queue = MemoryJobQueue::new(clock.clone());
+        queue.enqueue(&jobs(2)).await.expect("taken");
+        let want = LeaseRequest {
+            worker: WorkerId::parse("lost").expect("a name"),
+            tasks: vec![(jobs(1)[0].task.clone(), 1)],
+            queues: Vec::new(),
+            max: 2,
+            lease: Duration::from_secs(2),
+            wait: Duration::ZERO,
+        };
+        let leased = queue.exchange(&[], &want).await.expect("an answer").leased;
+        hand_back(&queue, vec![leased[1].lease.clone()]).await;
+        clock.advance(want.lease);
+        assert_eq!(queue.reclaim().await.expect("an answer"), 1);
+    }
 }
