@@ -9,13 +9,19 @@ use portwright_domain::ports::{
 };
 use portwright_domain::session::SessionLimits;
 
+use crate::avatars::Avatars;
 use crate::compute::{Compute, Defaults, TaskRegistry};
+use crate::exports::Exports;
 use crate::health::HealthChecks;
 use crate::idempotency::Idempotency;
+use crate::imports::Imports;
+use crate::jobs::Jobs;
 use crate::operators::Operators;
+use crate::primes::Primes;
 use crate::sessions::{Sessions, Tools};
 use crate::sign_in_limit::SignInLimit;
 use crate::transact::Transactions;
+use crate::transfers;
 use crate::users::Users;
 
 /// The outside world.
@@ -64,6 +70,8 @@ pub struct Policy {
 pub struct Services {
     /// Users.
     pub users: Arc<Users>,
+    /// Their pictures.
+    pub avatars: Arc<Avatars>,
     /// Sessions.
     pub sessions: Arc<Sessions>,
     /// Idempotency keys.
@@ -72,21 +80,40 @@ pub struct Services {
     pub operators: Arc<Operators>,
     /// Health.
     pub health: Arc<HealthChecks>,
+    /// Jobs and queues.
+    pub jobs: Arc<Jobs>,
+    /// Users from files.
+    pub imports: Arc<Imports>,
+    /// Users into files.
+    pub exports: Arc<Exports>,
     /// Calls of tasks.
     pub compute: Compute,
+    /// Primes.
+    pub primes: Arc<Primes>,
 }
 
 impl Services {
     /// Wires the use cases to the ports.
     #[must_use]
     pub fn new(ports: Ports, policy: Policy) -> Self {
-        let Ports { store, queue, storage: _, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
+        let Ports { store, queue, storage, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
             ports;
-        let compute = Compute::new(queue, clock.clone(), ids.clone(), observer.clone(), policy.jobs);
+        let jobs = Jobs::new(queue.clone(), store.clone());
+        let compute = Compute::new(queue.clone(), clock.clone(), ids.clone(), observer.clone(), policy.jobs);
         let transactions = Transactions::new(store.clone(), observer.clone()).ringing(compute.bell().clone());
+        let transfer = transfers::Tools {
+            compute: compute.clone(),
+            queue,
+            store: store.clone(),
+            transactions: transactions.clone(),
+            storage,
+            clock: clock.clone(),
+        };
+        let avatars = Arc::new(Avatars::new(&transfer, ids.clone()));
         let users = Arc::new(Users::new(
             store.clone(),
             transactions.clone(),
+            avatars.clone(),
             hasher.clone(),
             clock.clone(),
             ids.clone(),
@@ -99,15 +126,21 @@ impl Services {
             clock: clock.clone(),
             ids: ids.clone(),
         };
+        let imports = Imports::new(&transfer, hasher.clone());
         let idempotency = Idempotency::new(transactions.clone(), clock.clone());
         let limit = SignInLimit::new(limiter, policy.login, observer.clone());
         let tools = Tools { store, transactions, hasher, tokens, sealer, clock, ids, observer };
         Self {
             users,
+            avatars,
             sessions: Arc::new(Sessions::new(tools, policy, limit)),
             idempotency: Arc::new(idempotency),
             operators: Arc::new(operators),
             health: Arc::new(HealthChecks::new(probes)),
+            jobs: Arc::new(jobs),
+            primes: Arc::new(Primes::new(compute.clone())),
+            imports: Arc::new(imports),
+            exports: Arc::new(Exports::new(&transfer)),
             compute,
         }
     }
@@ -115,6 +148,10 @@ impl Services {
 
 /// Every task of the product. A service with tasks is added here, once.
 #[must_use]
-pub fn task_registry(_services: &Services) -> TaskRegistry {
+pub fn task_registry(services: &Services) -> TaskRegistry {
     TaskRegistry::default()
+        .serve(&services.primes)
+        .serve(&services.imports)
+        .serve(&services.exports)
+        .serve(&services.avatars)
 }

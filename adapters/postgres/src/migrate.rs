@@ -34,7 +34,7 @@ pub struct Migration {
 }
 
 /// Every migration that this program knows, in order.
-pub const MIGRATIONS: [Migration; 3] = [
+pub const MIGRATIONS: [Migration; 4] = [
     Migration {
         number: 1,
         name: "users_and_sessions",
@@ -212,4 +212,25 @@ async fn status_of(connection: &mut PgConnection) -> Result<Status, PortError> {
 
 fn refusal(detail: String) -> PortError {
     PortError::new(ErrorKind::Misconfigured, OPERATION, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_the_folder_and_has_the_names_of_sqlite() {
+        let files = |database: &str| {
+            let folder = format!("{}/../../migrations/{database}", env!("CARGO_MANIFEST_DIR"));
+            let mut names: Vec<_> = std::fs::read_dir(folder)
+                .expect("the folder")
+                .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+                .collect();
+            names.sort();
+            names
+        };
+        let listed = MIGRATIONS.map(|step| format!("{:04}_{}.sql", step.number, step.name));
+        assert_eq!(files("postgres"), listed);
+        assert_eq!(files("sqlite"), listed, "one number is one step on every database");
+    }
 }

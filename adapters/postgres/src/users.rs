@@ -4,6 +4,7 @@ mod list;
 
 use async_trait::async_trait;
 use portwright_domain::access::Role;
+use portwright_domain::avatar::{Avatar, AvatarId, PictureKind};
 use portwright_domain::page::{Direction, Page, PageRequest};
 use portwright_domain::ports::{UserQueries, UserRepository};
 use portwright_domain::user::{
@@ -19,7 +20,8 @@ use crate::pooled::{Pooled, asked};
 macro_rules! user_columns {
     () => {
         "users.id, users.email, users.first_name, users.last_name, users.role, users.is_active, \
-         users.is_email_verified, users.password, users.last_login, users.created_at, users.updated_at, users.version"
+         users.is_email_verified, users.password, users.last_login, users.created_at, users.updated_at, users.version, \
+         users.avatar_id, users.avatar_type, users.avatar_upload"
     };
 }
 pub(crate) use user_columns;
@@ -32,6 +34,10 @@ pub(crate) fn user_at(row: &PgRow, first: usize) -> Result<User, sqlx::Error> {
         .try_get::<&str, _>(first + 4)?
         .parse()
         .map_err(|unknown| sqlx::Error::Decode(Box::new(unknown)))?;
+    let avatar = match row.try_get(first + 12)? {
+        Some(id) => Some(Avatar { id: AvatarId(id), kind: kind_at(row, first + 13)? }),
+        None => None,
+    };
     Ok(User {
         id: UserId(row.try_get(first)?),
         email: Email::from_stored(text(1)?),
@@ -45,7 +51,14 @@ pub(crate) fn user_at(row: &PgRow, first: usize) -> Result<User, sqlx::Error> {
         created_at: time(9)?,
         updated_at: time(10)?,
         version: Version(unsigned(row.try_get(first + 11)?)?),
+        avatar,
+        avatar_upload: row.try_get::<Option<_>, _>(first + 14)?.map(AvatarId),
     })
+}
+
+fn kind_at(row: &PgRow, column: usize) -> Result<PictureKind, sqlx::Error> {
+    let media_type: &str = row.try_get(column)?;
+    media_type.parse().map_err(|unknown| sqlx::Error::Decode(Box::new(unknown)))
 }
 
 /// A count that is stored with a sign, since PostgreSQL knows no others.
@@ -99,8 +112,10 @@ impl UserRepository for Pooled {
     async fn insert(&mut self, user: &User) -> Result<(), PortError> {
         const OPERATION: &str = "users.insert";
         const SQL: &str = "INSERT INTO users (id, email, email_key, first_name, first_name_key, last_name, \
-             last_name_key, role, is_active, is_email_verified, password, last_login, created_at, updated_at, version) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING";
+             last_name_key, role, is_active, is_email_verified, password, last_login, created_at, updated_at, version, \
+             avatar_id, avatar_type, avatar_upload) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+             ON CONFLICT DO NOTHING";
         const ID_IS_TAKEN: &str = "SELECT EXISTS (SELECT FROM users WHERE id = $1)";
         let inserted = asked!(self, "users.insert", connection => sqlx::query(SQL)
             .bind(user.id.0)
@@ -118,6 +133,9 @@ impl UserRepository for Pooled {
             .bind(user.created_at.unix_micros())
             .bind(user.updated_at.unix_micros())
             .bind(i64::from(user.version.0))
+            .bind(user.avatar.map(|avatar| avatar.id.0))
+            .bind(user.avatar.map(|avatar| avatar.kind.media_type()))
+            .bind(user.avatar_upload.map(|upload| upload.0))
             .execute(connection));
         if inserted?.rows_affected() > 0 {
             return Ok(());
@@ -131,7 +149,8 @@ impl UserRepository for Pooled {
         const OPERATION: &str = "users.update";
         const SQL: &str = "UPDATE users SET email = $1, email_key = $2, first_name = $3, first_name_key = $4, \
              last_name = $5, last_name_key = $6, role = $7, is_active = $8, is_email_verified = $9, password = $10, \
-             updated_at = $11, version = $12 WHERE id = $13 AND version = $14 \
+             updated_at = $11, version = $12, avatar_id = $15, avatar_type = $16, avatar_upload = $17 \
+             WHERE id = $13 AND version = $14 \
              AND NOT EXISTS (SELECT FROM users AS other WHERE other.email_key = $2 AND other.id <> $13)";
         const IS_AT: &str = "SELECT EXISTS (SELECT FROM users WHERE id = $1 AND version = $2)";
         let before = i64::from(user.version.0) - 1;
@@ -150,6 +169,9 @@ impl UserRepository for Pooled {
             .bind(i64::from(user.version.0))
             .bind(user.id.0)
             .bind(before)
+            .bind(user.avatar.map(|avatar| avatar.id.0))
+            .bind(user.avatar.map(|avatar| avatar.kind.media_type()))
+            .bind(user.avatar_upload.map(|upload| upload.0))
             .execute(connection));
         if updated?.rows_affected() > 0 {
             return Ok(());

@@ -4,8 +4,10 @@
 pub mod answer;
 pub mod app;
 pub mod caller;
+pub mod events;
 pub mod goldens;
 pub mod wire;
+pub mod work;
 
 pub use answer::Answer;
 pub use app::TestApp;

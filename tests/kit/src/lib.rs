@@ -10,6 +10,7 @@ pub mod ids;
 pub mod noise;
 pub mod proxy;
 pub mod servers;
+pub mod pictures;
 
 pub use clock::ManualClock;
 pub use contract::{Fixture, broken_promises};

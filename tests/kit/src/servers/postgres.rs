@@ -44,6 +44,12 @@ impl Postgres {
         Self::run(port, &[&port.to_string(), &self.port.to_string()])
     }
 
+    /// A server that somebody else keeps: it can be asked and given databases, and not be hurt.
+    #[must_use]
+    pub fn attached(port: u16) -> Self {
+        Self::run(port, &[&port.to_string(), "attached"])
+    }
+
     fn run(port: u16, arguments: &[&str]) -> Self {
         let server =
             Self { shell: Shell::run(SCRIPT, "postgres", arguments), port, databases: AtomicU32::new(0) };
@@ -74,6 +80,13 @@ impl Postgres {
     /// What a statement answers in the database `postgres`, columns joined by `|` and rows by a space.
     pub fn sql(&self, statement: &str) -> String {
         self.shell.ask(&format!("sql {statement}")).trim_end().to_owned()
+    }
+
+    /// Everything that is in a database, as text.
+    #[must_use]
+    pub fn dump(&self, database: &str) -> String {
+        let file = self.shell.ask(&format!("dump {database}"));
+        std::fs::read_to_string(file).expect("the dump")
     }
 
     /// Ends the server; [`Postgres::start`] brings it back.

@@ -1,5 +1,5 @@
 # A PostgreSQL server that lives as long as the input of this script. Arguments: the port, and for a standby the port of
-# its primary. Each line of input is a command; each is answered with one line, "ok …" or what went wrong.
+# its primary, or "attached" if the server is somebody else's and only asked. Each line of input is a command; each is answered with one line, "ok …" or what went wrong.
 set -uo pipefail
 port=$1
 primary=${2:-}
@@ -77,7 +77,7 @@ CONF
     start
 }
 
-if ! create; then
+if [ "$primary" != attached ] && ! create; then
     echo "the server did not start: $(tail -5 "$log" 2>/dev/null | tr '\n' ' ')"
     exit 1
 fi
@@ -85,6 +85,7 @@ while read -r command argument; do
     case $command in
         where) echo "ok $data" ;;
         sql) if answer=$(sql "$argument"); then echo "ok $answer"; else echo "failed: $answer"; fi ;;
+        dump) pg_dump --data-only -h 127.0.0.1 -p "$port" -U postgres -f "$place/dump" "$argument" && echo "ok $place/dump" ;;
         stop) stop "$argument" && echo ok ;;
         start) if start; then echo ok; else echo "failed: $(tail -3 "$log" | tr '\n' ' ')"; fi ;;
         promote) pg_ctl promote -D "$data" -w >>"$log" 2>&1 && echo ok || echo failed ;;
