@@ -50,6 +50,11 @@ pub const MIGRATIONS: [Migration; 4] = [
         name: "outbox",
         sql: include_str!("../../../migrations/postgres/0003_outbox.sql"),
     },
+    Migration {
+        number: 4,
+        name: "avatars",
+        sql: include_str!("../../../migrations/postgres/0004_avatars.sql"),
+    },
 ];
 
 /// How a database stands.

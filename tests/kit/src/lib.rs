@@ -8,9 +8,9 @@ pub mod faults;
 pub mod forgery;
 pub mod ids;
 pub mod noise;
+pub mod pictures;
 pub mod proxy;
 pub mod servers;
-pub mod pictures;
 
 pub use clock::ManualClock;
 pub use contract::{Fixture, broken_promises};
