@@ -141,3 +141,17 @@ macro_rules! refusals {
 }
 
 pub(crate) use refusals;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_away_is_named_if_it_is_the_queue() {
+        let away = || PortError::new(ErrorKind::Unavailable, "jobs.find", "on cue");
+        assert_eq!(Problem::from(JobError::Port(away())).code(), ProblemCode::QueueUnavailable);
+        assert_eq!(Problem::from(UserError::Port(away())).code(), ProblemCode::Unavailable);
+        let broken = PortError::new(ErrorKind::Corrupt, "jobs.find", "on cue");
+        assert_eq!(Problem::from(JobError::Port(broken)).code(), ProblemCode::Internal);
+    }
+}
