@@ -10,8 +10,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use portwright_domain::avatar::PictureKind;
 use portwright_e2e::{Caller, TestApp};
 use portwright_http::ProblemCode;
+use portwright_testkit::pictures::picture;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -78,7 +80,7 @@ fn every_reference_leads_somewhere_and_every_operation_has_a_name() {
     }
 }
 
-/// A user who may do little, with a job that has ended.
+/// A user who may do little, with a picture, and with a job that has ended.
 struct Somebody {
     user: Caller,
     job: String,
@@ -88,6 +90,9 @@ impl Somebody {
     async fn of(app: &TestApp) -> Self {
         let user = app.user("user").await;
         let job = user.start_primes(100).await["id"].as_str().expect("an id").to_owned();
+        let put = user.request(Method::PUT, &format!("{}/avatar", user.path()));
+        let put = put.header("Content-Type", "image/png").header("Prefer", "respond-async");
+        user.send(put.body(picture(PictureKind::Png, 9, 9))).await.expect(202);
         app.drain_jobs().await;
         Self { user, job }
     }
