@@ -213,14 +213,15 @@ async fn avatars(app: &TestApp, tourist: &mut Tourist) {
         tourist.send(caller, &put, png(), &hasty, status).await;
     }
     tourist.send(&admin, "PUT /users/nonsense/avatar", png(), &hasty, 404).await;
+    app.drain_jobs().await;
+    let cancelled = async { InHand::next(app.jobs()).await.end(Outcome::Cancelled).await };
+    let (_, ()) = tokio::join!(tourist.send(&user, &put, png(), &[("Prefer", "wait=20")], 502), cancelled);
     let worker = app.work();
-    tourist.send(&user, &put, png(), &[("Prefer", "wait=50")], 200).await;
+    tourist.send(&user, &put, png(), &[("Prefer", "wait=20")], 200).await;
     drop(worker);
     for (bytes, status) in [(Vec::new(), 422), (picture(PictureKind::Jpeg, 9, 9), 415)] {
         tourist.send(&user, &put, Some(("image/png", bytes)), &hasty, status).await;
     }
-    let cancelled = async { InHand::next(app.jobs()).await.end(Outcome::Cancelled).await };
-    let (_, ()) = tokio::join!(tourist.send(&user, &put, png(), &[("Prefer", "wait=50")], 502), cancelled);
     for (caller, status) in [(&moderator, 200), (&app.nobody(), 401)] {
         tourist.ask(caller, &format!("{get}?size=64"), Value::Null, status).await;
     }
