@@ -43,7 +43,6 @@ pub(crate) const PATH: &str = "/users/{id}/avatar";
 pub(crate) const LIMITS: RouteLimits = RouteLimits {
     body_bytes: MAX_BYTES,
     deadline: LONGEST_WAIT.saturating_add(Duration::from_mins(3)),
-    ..RouteLimits::DEFAULT
 };
 
 /// The parameters of reading, for the document.
