@@ -77,7 +77,13 @@ pub fn api(
         SessionsApi { sessions: services.sessions.clone(), sealer: sealer.clone() },
         UsersApi { users: services.users.clone(), sealer: sealer.clone() },
         AvatarsApi { avatars: services.avatars.clone(), sealer: sealer.clone() },
-        JobsApi { jobs: services.jobs.clone(), sealer: sealer.clone() },
+        JobsApi {
+            jobs: services.jobs.clone(),
+            sessions: services.sessions.clone(),
+            sealer: sealer.clone(),
+            streams: Arc::default(),
+            draining: draining.clone(),
+        },
         QueuesApi { jobs: services.jobs.clone(), sealer: sealer.clone() },
         ComputeApi { primes: services.primes.clone(), jobs: services.jobs.clone(), sealer },
         OperationsApi {

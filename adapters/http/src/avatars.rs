@@ -40,10 +40,8 @@ use crate::users::body::UserBody;
 pub(crate) const PATH: &str = "/users/{id}/avatar";
 
 /// What an upload may take: a slow line needs three minutes for the most bytes, and then there is the wait.
-pub(crate) const LIMITS: RouteLimits = RouteLimits {
-    body_bytes: MAX_BYTES,
-    deadline: LONGEST_WAIT.saturating_add(Duration::from_mins(3)),
-};
+pub(crate) const LIMITS: RouteLimits =
+    RouteLimits { body_bytes: MAX_BYTES, deadline: LONGEST_WAIT.saturating_add(Duration::from_mins(3)) };
 
 /// The parameters of reading, for the document.
 pub(crate) const PARAMETERS: [Parameter; 1] = [Parameter {

@@ -72,7 +72,7 @@ async fn what_only_a_decoder_can_tell_is_refused_when_it_has() {
     }
     let job = ada.get(&job).await.expect(200);
     assert_eq!(job["state"], "failed");
-    assert!(job["error"]["invalid_image"]["detail"].is_string(), "{job}");
+    assert_eq!(job["error"]["code"], "invalid-image", "{job}");
     assert_eq!(Seen::at(&ada, &avatar_of(&ada)).await.bytes, before);
 }
 
