@@ -8,6 +8,7 @@ use portwright_application::Services;
 use portwright_domain::ports::{Clock, IdGenerator, Quota, RateLimiter, Sealer, TokenIssuer};
 use tokio_util::sync::CancellationToken;
 
+use crate::avatars::{self, AvatarsApi};
 use crate::compute::{self, ComputeApi};
 use crate::document::Document;
 use crate::idempotency::Idempotent;
@@ -23,7 +24,8 @@ use crate::unknown_parameters::KnownParameters;
 use crate::users::UsersApi;
 
 /// Every operation there is.
-type Operations = (SessionsApi, UsersApi, JobsApi, QueuesApi, ComputeApi, OperationsApi, ProblemPages);
+type Operations =
+    (SessionsApi, UsersApi, AvatarsApi, JobsApi, QueuesApi, ComputeApi, OperationsApi, ProblemPages);
 
 /// The OpenAPI document of every operation.
 #[must_use]
@@ -67,11 +69,14 @@ pub fn api(
 ) -> Protected {
     let ApiPorts { tokens, sealer, limiter, clock, ids } = ports;
     let document = Arc::new(document());
-    let routes = Routes::of_document(&document.value).with_limits("/compute/primes", compute::LIMITS);
+    let routes = Routes::of_document(&document.value)
+        .with_limits(avatars::PATH, avatars::LIMITS)
+        .with_limits("/compute/primes", compute::LIMITS);
 
     let operations: Operations = (
         SessionsApi { sessions: services.sessions.clone(), sealer: sealer.clone() },
         UsersApi { users: services.users.clone(), sealer: sealer.clone() },
+        AvatarsApi { avatars: services.avatars.clone(), sealer: sealer.clone() },
         JobsApi {
             jobs: services.jobs.clone(),
             sessions: services.sessions.clone(),

@@ -8,9 +8,10 @@ use poem::http::HeaderValue;
 use poem::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses};
 use poem_openapi::types::Type;
-use portwright_application::{JobError, SessionError, UserError};
+use portwright_application::{AvatarError, JobError, SessionError, UserError};
 use portwright_domain::{ErrorKind, PortError};
 
+use crate::compute::of_engine;
 use crate::principal::unauthorized;
 use crate::problem::{FieldError, PROBLEM_JSON, Problem, ProblemBody, ProblemCode};
 
@@ -23,6 +24,26 @@ impl From<UserError> for Problem {
             UserError::LastAdmin => Self::new(ProblemCode::LastAdmin),
             UserError::Changed => Self::new(ProblemCode::PreconditionFailed),
             UserError::Port(error) => error.into(),
+        }
+    }
+}
+
+impl From<AvatarError> for Problem {
+    fn from(error: AvatarError) -> Self {
+        match error {
+            AvatarError::Forbidden => Self::new(ProblemCode::Forbidden),
+            AvatarError::NotFound => Self::new(ProblemCode::NotFound),
+            AvatarError::Changed => Self::new(ProblemCode::PreconditionFailed),
+            AvatarError::TooLarge => {
+                Self::new(ProblemCode::PayloadTooLarge).with_detail("a picture has at most 5 MiB")
+            }
+            AvatarError::OtherKind => Self::new(ProblemCode::UnsupportedMediaType)
+                .with_detail("the body is not of the media type that it was said to be"),
+            AvatarError::InvalidImage => Self::new(ProblemCode::InvalidImage),
+            // Whoever watches the body knows better, and says so.
+            AvatarError::Interrupted => Self::new(ProblemCode::MalformedRequest),
+            AvatarError::Compute(error) => of_engine(error),
+            AvatarError::Port(error) => error.into(),
         }
     }
 }

@@ -99,7 +99,8 @@ fn of_task(job: JobId, error: Value) -> Problem {
         .with_error(error)
 }
 
-fn of_engine(error: ComputeError) -> Problem {
+/// What is wrong with a call, apart from what its task says.
+pub(crate) fn of_engine(error: ComputeError) -> Problem {
     match error {
         ComputeError::Dead { job, cause } => {
             Problem::new(ProblemCode::JobDead).with_detail(format!("job {job}: {}", dead_of(cause).detail))

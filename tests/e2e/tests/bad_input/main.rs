@@ -16,7 +16,7 @@ use portwright_e2e::{Answer, Caller, TestApp, wire};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// An operation that takes a body.
+/// An operation that takes a body of JSON.
 struct Operation {
     method: Method,
     /// As in the document.
@@ -74,7 +74,7 @@ async fn operations(app: &TestApp, user: &Caller) -> Vec<Operation> {
     let document = document(app).await;
     let mut documented = BTreeSet::new();
     for (path, method, operation) in documented_operations(&document) {
-        if operation.get("requestBody").is_some() {
+        if operation["requestBody"]["content"].get("application/json").is_some() {
             documented.insert(format!("{method} {path}"));
         }
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use portwright_domain::avatar::PictureKind;
 use portwright_e2e::TestApp;
+use portwright_testkit::pictures::picture;
 use reqwest::Method;
 use serde_json::json;
 
@@ -222,6 +224,10 @@ async fn every_operation_refuses_parameters_that_it_does_not_have() {
     let document = document(&app).await;
     let (admin, user) = (app.admin().await, app.user("user").await);
     let job = ended_job(&app, &user).await;
+    let portrait = user.request(Method::PUT, &format!("{}/avatar", user.path()));
+    let portrait = portrait.header("Content-Type", "image/png").header("Prefer", "respond-async");
+    user.send(portrait.body(picture(PictureKind::Png, 9, 9))).await.expect(202);
+    app.drain_jobs().await;
     for (path, method, operation) in documented_operations(&document) {
         let path = existing(path, &user, &job);
         let body = operation.get("requestBody").map(|_| json!({}));

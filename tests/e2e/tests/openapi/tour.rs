@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portwright::config::Registration;
+use portwright_domain::avatar::PictureKind;
 use portwright_domain::job::Outcome;
 use portwright_e2e::app::{ADMIN, PASSWORD, new_user};
 use portwright_e2e::work::InHand;
 use portwright_e2e::{Answer, Caller, TestApp};
+use portwright_testkit::pictures::picture;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -39,11 +41,24 @@ impl Tourist {
         headers: &[(&str, &str)],
         status: u16,
     ) -> Answer {
+        let body = (!body.is_null()).then(|| ("application/json", body.to_string().into_bytes()));
+        self.send(caller, what, body, headers, status).await
+    }
+
+    /// The same with a body of any media type.
+    async fn send(
+        &mut self,
+        caller: &Caller,
+        what: &str,
+        body: Option<(&str, Vec<u8>)>,
+        headers: &[(&str, &str)],
+        status: u16,
+    ) -> Answer {
         let (method, path) = what.split_once(' ').expect("a method and a path");
         let method: Method = method.parse().expect("a method");
         let mut request = caller.request(method.clone(), path);
-        if !body.is_null() {
-            request = request.json(&body);
+        if let Some((media_type, bytes)) = body {
+            request = request.header("Content-Type", media_type).body(bytes);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -92,6 +107,7 @@ async fn no_operation_answers_what_the_document_does_not_list() {
     sessions(&app, &mut tourist).await;
     users(&app, &mut tourist).await;
     conditions(&app, &mut tourist).await;
+    avatars(&app, &mut tourist).await;
     jobs(&app, &mut tourist).await;
     queues(&app, &mut tourist).await;
     compute(&app, &mut tourist).await;
@@ -185,6 +201,44 @@ async fn users(app: &TestApp, tourist: &mut Tourist) {
     ] {
         tourist.ask(caller, &format!("DELETE {path}"), Value::Null, status).await;
     }
+}
+
+async fn avatars(app: &TestApp, tourist: &mut Tourist) {
+    let (admin, moderator, user) = (app.admin().await, app.user("moderator").await, app.user("user").await);
+    let path = format!("{}/avatar", user.path());
+    let [put, get, delete] = ["PUT", "GET", "DELETE"].map(|method| format!("{method} {path}"));
+    let png = || Some(("image/png", picture(PictureKind::Png, 9, 9)));
+    let hasty = [("Prefer", "respond-async")];
+    for (caller, status) in [(&user, 202), (&admin, 202), (&moderator, 403), (&app.nobody(), 401)] {
+        tourist.send(caller, &put, png(), &hasty, status).await;
+    }
+    tourist.send(&admin, "PUT /users/nonsense/avatar", png(), &hasty, 404).await;
+    app.drain_jobs().await;
+    let cancelled = async { InHand::next(app.jobs()).await.end(Outcome::Cancelled).await };
+    let (_, ()) = tokio::join!(tourist.send(&user, &put, png(), &[("Prefer", "wait=20")], 502), cancelled);
+    let worker = app.work();
+    tourist.send(&user, &put, png(), &[("Prefer", "wait=20")], 200).await;
+    drop(worker);
+    for (bytes, status) in [(Vec::new(), 422), (picture(PictureKind::Jpeg, 9, 9), 415)] {
+        tourist.send(&user, &put, Some(("image/png", bytes)), &hasty, status).await;
+    }
+    for (caller, status) in [(&moderator, 200), (&app.nobody(), 401)] {
+        tourist.ask(caller, &format!("{get}?size=64"), Value::Null, status).await;
+    }
+    tourist.ask(&user, &format!("{get}?size=1"), Value::Null, 422).await;
+    tourist.ask_with(&user, &get, Value::Null, &[("If-None-Match", "*")], 304).await;
+    tourist.ask_with(&user, &get, Value::Null, &[("Consistency-Token", "nonsense")], 400).await;
+    let stale = [("If-Match", "\"stale\"")];
+    tourist.send(&user, &put, png(), &stale, 412).await;
+    tourist.send(&user, &delete, None, &stale, 412).await;
+    for (caller, status) in [(&app.nobody(), 401), (&moderator, 403), (&user, 204)] {
+        tourist.ask(caller, &delete, Value::Null, status).await;
+    }
+    tourist.ask(&admin, "DELETE /users/nonsense/avatar", Value::Null, 404).await;
+    tourist.ask(&user, &get, Value::Null, 404).await;
+    let full = TestApp::with(|config| config.jobs.limits.waiting = 0).await;
+    let user = full.user("user").await;
+    tourist.send(&user, &format!("PUT {}/avatar", user.path()), png(), &hasty, 503).await;
 }
 
 async fn conditions(app: &TestApp, tourist: &mut Tourist) {
@@ -320,10 +374,11 @@ async fn bad_requests(app: &TestApp, tourist: &mut Tourist) {
         let what = format!("{method} {path}");
         tourist.ask(&admin, &format!("{what}?surprise=1"), json!({}), 422).await;
         if method != Method::GET {
-            let too_large = json!({"email": "x".repeat(1024 * 1024)});
+            let most = if template == "/users/{id}/avatar" { 5 } else { 1 };
+            let too_large = json!({"email": "x".repeat(most * 1024 * 1024)});
             tourist.ask(&admin, &what, too_large, 413).await;
         }
-        if operation.get("requestBody").is_some() {
+        if operation["requestBody"]["content"].get("application/json").is_some() {
             tourist.ask_with(&admin, &what, Value::Null, &[("Content-Type", "application/json")], 400).await;
             tourist.ask(&admin, &what, Value::Null, 415).await;
         }
