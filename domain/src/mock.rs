@@ -153,6 +153,7 @@ mock! {
 
     #[async_trait]
     impl PasswordHasher for PasswordHasher {
+        fn at_once(&self) -> usize;
         async fn hash(&self, password: &NewPassword) -> Result<PasswordHash, PortError>;
         async fn verify(&self, password: &Password, hash: &PasswordHash) -> Result<Verdict, PortError>;
         async fn verify_nobody(&self, password: &Password) -> Result<(), PortError>;

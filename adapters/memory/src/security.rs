@@ -62,6 +62,10 @@ fn parse_hash(hash: &str) -> Option<(u32, u64, u64)> {
 
 #[async_trait]
 impl PasswordHasher for PlainHasher {
+    fn at_once(&self) -> usize {
+        1
+    }
+
     async fn hash(&self, password: &NewPassword) -> Result<PasswordHash, PortError> {
         let salt = self.salts.fetch_add(1, Ordering::Relaxed);
         let digest = digest((salt, password.as_password().expose()));

@@ -71,6 +71,7 @@ pub struct Argon2Hasher {
     today: Recipe,
     nobody: Arc<Stored>,
     pool: Pool,
+    at_once: usize,
 }
 
 impl Argon2Hasher {
@@ -86,7 +87,7 @@ impl Argon2Hasher {
         let today = Recipe::new(cost).ok_or_else(|| misconfigured("the cost is out of bounds"))?;
         let nobody = Stored::unmatchable(&today).ok_or_else(|| unavailable("no randomness"))?;
         let pool = Pool::start(capacity).map_err(|error| unavailable("no thread").with_source(error))?;
-        Ok(Self { today, nobody: Arc::new(nobody), pool })
+        Ok(Self { today, nobody: Arc::new(nobody), pool, at_once: capacity.threads })
     }
 
     async fn run<T: Send + 'static>(
@@ -124,6 +125,10 @@ impl Argon2Hasher {
 
 #[async_trait]
 impl PasswordHasher for Argon2Hasher {
+    fn at_once(&self) -> usize {
+        self.at_once
+    }
+
     async fn hash(&self, password: &NewPassword) -> Result<PasswordHash, PortError> {
         let (password, recipe) = (password.as_password().clone(), self.today.clone());
         self.run("password_hasher.hash", move |memory| {

@@ -81,6 +81,10 @@ impl Gate {
 
 #[async_trait]
 impl PasswordHasher for WatchedHasher {
+    fn at_once(&self) -> usize {
+        self.inner.at_once()
+    }
+
     async fn hash(&self, password: &NewPassword) -> Result<PasswordHash, PortError> {
         self.hashed.fetch_add(1, Ordering::SeqCst);
         if self.is_busy.load(Ordering::SeqCst) {

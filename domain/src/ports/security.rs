@@ -23,6 +23,10 @@ pub enum Verdict {
 /// threads that serve requests.
 #[async_trait]
 pub trait PasswordHasher: Send + Sync + 'static {
+    /// How many hashes this hasher makes at once, at least 1. So many calls at a time are not refused for their number,
+    /// and more are no faster: whoever has many passwords to hash keeps to it, and leaves the waiting to others.
+    fn at_once(&self) -> usize;
+
     /// Hashes with a fresh salt: the same password twice gives two hashes.
     ///
     /// # Errors

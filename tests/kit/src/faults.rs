@@ -231,6 +231,10 @@ impl<P: RateLimiter + ?Sized> RateLimiter for Flaky<P> {
 
 #[async_trait]
 impl<P: PasswordHasher + ?Sized> PasswordHasher for Flaky<P> {
+    fn at_once(&self) -> usize {
+        self.port.at_once()
+    }
+
     async fn hash(&self, password: &NewPassword) -> Result<PasswordHash, PortError> {
         self.faults.call("hasher.hash", self.port.hash(password)).await
     }

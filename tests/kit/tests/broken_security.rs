@@ -59,6 +59,10 @@ fn truncated(password: &Password) -> String {
 
 #[async_trait]
 impl PasswordHasher for Truncated {
+    fn at_once(&self) -> usize {
+        1
+    }
+
     async fn hash(&self, password: &NewPassword) -> Result<PasswordHash, PortError> {
         Ok(PasswordHash::new(truncated(password.as_password())))
     }

@@ -22,6 +22,7 @@ contract! {
         a_hash_of_weaker_parameters_does_not_match_another_password,
         a_hash_that_does_not_parse_is_corrupt,
         nobody_is_verified_without_an_error,
+        as_many_as_are_hashed_at_once_are_not_refused,
         of_many_at_once_each_is_answered_or_refused,
         a_caller_that_goes_away_does_no_harm,
     }
@@ -116,6 +117,23 @@ async fn a_hash_that_does_not_parse_is_corrupt(hashers: Hashers) {
 async fn nobody_is_verified_without_an_error(hashers: Hashers) {
     hashers.today.verify_nobody(&typed(PASSWORD)).await.expect("verifying nobody works");
     hashers.today.verify_nobody(&typed("")).await.expect("verifying nobody works");
+}
+
+async fn as_many_as_are_hashed_at_once_are_not_refused(hashers: Hashers) {
+    let at_once = hashers.today.at_once();
+    assert!(at_once > 0, "it never hashes");
+    let mut callers = JoinSet::new();
+    for _ in 0..at_once {
+        let hasher = Arc::clone(&hashers.today);
+        callers.spawn(async move {
+            for _ in 0..5 {
+                hasher.hash(&chosen(PASSWORD)).await.expect("there is room");
+            }
+        });
+    }
+    while let Some(caller) = callers.join_next().await {
+        caller.expect("no caller is refused");
+    }
 }
 
 async fn of_many_at_once_each_is_answered_or_refused(hashers: Hashers) {
