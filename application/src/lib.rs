@@ -5,20 +5,25 @@ extern crate self as portwright_application;
 
 pub mod cached;
 pub mod compute;
+pub mod exports;
 pub mod health;
 pub mod idempotency;
+pub mod imports;
 pub mod operators;
 pub mod prelude;
 pub mod services;
 pub mod sessions;
 pub mod transact;
+pub mod transfers;
 pub mod users;
 
 mod jitter;
 mod reads;
 mod sign_in_limit;
 
+pub use exports::Exports;
 pub use idempotency::Idempotency;
+pub use imports::Imports;
 pub use operators::Operators;
 pub use services::{Policy, Ports, Services, task_registry};
 pub use sessions::{SessionError, Sessions, SignedIn};

@@ -10,12 +10,15 @@ use portwright_domain::ports::{
 use portwright_domain::session::SessionLimits;
 
 use crate::compute::{Compute, Defaults, TaskRegistry};
+use crate::exports::Exports;
 use crate::health::HealthChecks;
 use crate::idempotency::Idempotency;
+use crate::imports::Imports;
 use crate::operators::Operators;
 use crate::sessions::{Sessions, Tools};
 use crate::sign_in_limit::SignInLimit;
 use crate::transact::Transactions;
+use crate::transfers;
 use crate::users::Users;
 
 /// The outside world.
@@ -72,6 +75,10 @@ pub struct Services {
     pub operators: Arc<Operators>,
     /// Health.
     pub health: Arc<HealthChecks>,
+    /// Users from files.
+    pub imports: Arc<Imports>,
+    /// Users into files.
+    pub exports: Arc<Exports>,
     /// Calls of tasks.
     pub compute: Compute,
 }
@@ -80,9 +87,9 @@ impl Services {
     /// Wires the use cases to the ports.
     #[must_use]
     pub fn new(ports: Ports, policy: Policy) -> Self {
-        let Ports { store, queue, storage: _, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
+        let Ports { store, queue, storage, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
             ports;
-        let compute = Compute::new(queue, clock.clone(), ids.clone(), observer.clone(), policy.jobs);
+        let compute = Compute::new(queue.clone(), clock.clone(), ids.clone(), observer.clone(), policy.jobs);
         let transactions = Transactions::new(store.clone(), observer.clone()).ringing(compute.bell().clone());
         let users = Arc::new(Users::new(
             store.clone(),
@@ -99,6 +106,15 @@ impl Services {
             clock: clock.clone(),
             ids: ids.clone(),
         };
+        let transfer = transfers::Tools {
+            compute: compute.clone(),
+            queue,
+            store: store.clone(),
+            transactions: transactions.clone(),
+            storage,
+            clock: clock.clone(),
+        };
+        let imports = Imports::new(&transfer, hasher.clone());
         let idempotency = Idempotency::new(transactions.clone(), clock.clone());
         let limit = SignInLimit::new(limiter, policy.login, observer.clone());
         let tools = Tools { store, transactions, hasher, tokens, sealer, clock, ids, observer };
@@ -108,6 +124,8 @@ impl Services {
             idempotency: Arc::new(idempotency),
             operators: Arc::new(operators),
             health: Arc::new(HealthChecks::new(probes)),
+            imports: Arc::new(imports),
+            exports: Arc::new(Exports::new(&transfer)),
             compute,
         }
     }
@@ -115,6 +133,6 @@ impl Services {
 
 /// Every task of the product. A service with tasks is added here, once.
 #[must_use]
-pub fn task_registry(_services: &Services) -> TaskRegistry {
-    TaskRegistry::default()
+pub fn task_registry(services: &Services) -> TaskRegistry {
+    TaskRegistry::default().serve(&services.imports).serve(&services.exports)
 }

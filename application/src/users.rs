@@ -69,9 +69,14 @@ pub struct NewUser {
 impl NewUser {
     /// The user as it will be stored.
     pub(crate) fn complete(self, password: PasswordHash, ids: &dyn IdGenerator, clock: &dyn Clock) -> User {
+        self.complete_as(UserId(ids.next()), password, clock)
+    }
+
+    /// The same under an identity that is known already.
+    pub(crate) fn complete_as(self, id: UserId, password: PasswordHash, clock: &dyn Clock) -> User {
         let now = clock.now();
         User {
-            id: UserId(ids.next()),
+            id,
             email: self.email,
             first_name: self.first_name,
             last_name: self.last_name,

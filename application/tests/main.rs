@@ -4,12 +4,15 @@
 
 mod cached;
 mod compute;
+mod exports;
 mod health;
 mod idempotency;
+mod imports;
 mod operators;
 mod secrets;
 mod sessions;
 mod sign_in_limit;
 mod transact;
+mod transfers;
 mod users;
 mod world;

@@ -41,6 +41,8 @@ pub(crate) const POLICY: Policy = Policy {
 pub(crate) struct World {
     pub(crate) services: Services,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) queue: Arc<MemoryJobQueue>,
+    pub(crate) storage: Arc<MemoryStorage>,
     pub(crate) hasher: Arc<WatchedHasher>,
     pub(crate) tokens: Arc<FakeTokens>,
     pub(crate) sealer: Arc<FakeSealer>,
@@ -77,10 +79,12 @@ impl World {
         let tokens = Arc::new(FakeTokens::default());
         let sealer = Arc::new(FakeSealer::default());
         let events = Arc::new(Recorder::default());
+        let queue = Arc::new(MemoryJobQueue::new(clock.clone()));
+        let storage = Arc::new(MemoryStorage::new(clock.clone()));
         let ports = Ports {
             store: store.clone(),
-            queue: Arc::new(MemoryJobQueue::new(clock.clone())),
-            storage: Arc::new(MemoryStorage::new(clock.clone())),
+            queue: queue.clone(),
+            storage: storage.clone(),
             hasher: hasher.clone(),
             tokens: tokens.clone(),
             sealer: sealer.clone(),
@@ -91,6 +95,6 @@ impl World {
             probes,
         };
         let services = Services::new(ports, policy);
-        Self { services, store, hasher, tokens, sealer, clock, events }
+        Self { services, store, queue, storage, hasher, tokens, sealer, clock, events }
     }
 }

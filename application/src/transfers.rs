@@ -1,0 +1,104 @@
+//! Users to and from files: what [`Imports`](crate::Imports) and [`Exports`](crate::Exports) have in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portwright_domain::access::{Access, Action, Principal, Relation, decide};
+use portwright_domain::job::Job;
+use portwright_domain::ports::{Clock, JobQueue, ObjectKey, Storage, Store};
+use portwright_domain::{ErrorKind, PortError};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::compute::{Call, Compute, ComputeError};
+use crate::exports::Exports;
+use crate::imports::Imports;
+use crate::transact;
+use crate::transact::{Committed, Transactions};
+
+/// What both directions need.
+#[derive(Clone)]
+pub(crate) struct Tools {
+    pub(crate) compute: Compute,
+    pub(crate) queue: Arc<dyn JobQueue>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) transactions: Transactions,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Why a transfer was not begun, or its file is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// The caller's role may never do that.
+    #[error("the role may not do that")]
+    Forbidden,
+    /// There is no such file, or it is not kept any more.
+    #[error("no such file")]
+    NotFound,
+    /// The job was not taken.
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
+    /// The outside world failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+pub(crate) fn authorize(caller: Principal) -> Result<(), TransferError> {
+    match decide(caller.role, Action::TransferUsers, Relation::Others) {
+        Access::Granted => Ok(()),
+        Access::Forbidden => Err(TransferError::Forbidden),
+        Access::Hidden => Err(TransferError::NotFound),
+    }
+}
+
+/// Enqueues a call, and answers its job as the queue knows it.
+///
+/// The queue has no tokens, so the proof is of all that was committed before: whoever reads with it sees what the task
+/// will see.
+pub(crate) async fn start<T, E>(
+    transactions: &Transactions,
+    queue: &dyn JobQueue,
+    call: Call<'_, T, E>,
+) -> Result<Committed<Job>, TransferError> {
+    let nothing: Result<Committed<()>, PortError> =
+        transact!(transactions, "transfers.start", |_uow| Ok::<_, PortError>(()));
+    let committed = nothing?;
+    let id = call.id();
+    let enqueued = call.enqueue().await;
+    // Whatever came of asking, a job that is there was taken.
+    let Some(job) = queue.find(id).await? else {
+        enqueued?;
+        let lost = "a job that was taken is not there";
+        return Err(PortError::new(ErrorKind::Unavailable, "jobs.find", lost).into());
+    };
+    Ok(committed.map(|()| job))
+}
+
+/// The key that we made ourselves, of a folder, an identity and an ending.
+pub(crate) fn object_key(text: &str) -> Result<ObjectKey, PortError> {
+    ObjectKey::parse(text)
+        .map_err(|invalid| PortError::new(ErrorKind::Unsupported, "storage.key", invalid.detail))
+}
+
+/// Removes files that are done with, every `tick`, until it is told to stop. Any number of processes may do so at once.
+pub async fn sweep(imports: Arc<Imports>, exports: Arc<Exports>, tick: Duration, stop: CancellationToken) {
+    /// A look that takes longer is given up, and begun anew at the next tick.
+    const PATIENCE: Duration = Duration::from_mins(1);
+    let mut failing = false;
+    while stop.run_until_cancelled(sleep(tick)).await.is_some() {
+        let look = async {
+            imports.sweep().await?;
+            exports.sweep().await
+        };
+        match timeout(PATIENCE, look).await {
+            Ok(Ok(())) => failing = false,
+            // Said once, not at each tick of an outage.
+            failed if !failing => {
+                failing = true;
+                tracing::warn!(?failed, "files of imports and exports are not cleared away");
+            }
+            _ => {}
+        }
+    }
+}
