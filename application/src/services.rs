@@ -14,7 +14,9 @@ use crate::exports::Exports;
 use crate::health::HealthChecks;
 use crate::idempotency::Idempotency;
 use crate::imports::Imports;
+use crate::jobs::Jobs;
 use crate::operators::Operators;
+use crate::primes::Primes;
 use crate::sessions::{Sessions, Tools};
 use crate::sign_in_limit::SignInLimit;
 use crate::transact::Transactions;
@@ -75,12 +77,16 @@ pub struct Services {
     pub operators: Arc<Operators>,
     /// Health.
     pub health: Arc<HealthChecks>,
+    /// Jobs and queues.
+    pub jobs: Arc<Jobs>,
     /// Users from files.
     pub imports: Arc<Imports>,
     /// Users into files.
     pub exports: Arc<Exports>,
     /// Calls of tasks.
     pub compute: Compute,
+    /// Primes.
+    pub primes: Arc<Primes>,
 }
 
 impl Services {
@@ -89,6 +95,7 @@ impl Services {
     pub fn new(ports: Ports, policy: Policy) -> Self {
         let Ports { store, queue, storage, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
             ports;
+        let jobs = Jobs::new(queue.clone(), store.clone());
         let compute = Compute::new(queue.clone(), clock.clone(), ids.clone(), observer.clone(), policy.jobs);
         let transactions = Transactions::new(store.clone(), observer.clone()).ringing(compute.bell().clone());
         let users = Arc::new(Users::new(
@@ -124,6 +131,8 @@ impl Services {
             idempotency: Arc::new(idempotency),
             operators: Arc::new(operators),
             health: Arc::new(HealthChecks::new(probes)),
+            jobs: Arc::new(jobs),
+            primes: Arc::new(Primes::new(compute.clone())),
             imports: Arc::new(imports),
             exports: Arc::new(Exports::new(&transfer)),
             compute,
@@ -134,5 +143,5 @@ impl Services {
 /// Every task of the product. A service with tasks is added here, once.
 #[must_use]
 pub fn task_registry(services: &Services) -> TaskRegistry {
-    TaskRegistry::default().serve(&services.imports).serve(&services.exports)
+    TaskRegistry::default().serve(&services.primes).serve(&services.imports).serve(&services.exports)
 }

@@ -84,6 +84,8 @@ impl NewUser {
             is_active: self.is_active,
             is_email_verified: false,
             password,
+            avatar: None,
+            avatar_upload: None,
             last_login: None,
             created_at: now,
             updated_at: now,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod access;
+pub mod avatar;
 pub mod docs;
 pub mod error;
 pub mod idempotency;

@@ -10,6 +10,7 @@ use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use crate::access::Role;
+use crate::avatar::{Avatar, AvatarId};
 use crate::invalid::Invalid;
 use crate::time::Timestamp;
 
@@ -222,11 +223,15 @@ pub struct User {
     pub is_email_verified: bool,
     /// Proof of the password.
     pub password: PasswordHash,
+    /// The picture that others see.
+    pub avatar: Option<Avatar>,
+    /// The newest upload, as long as nothing has come of it: whichever else is being worked on is too late.
+    pub avatar_upload: Option<AvatarId>,
     /// The last sign-in; not part of the version.
     pub last_login: Option<Timestamp>,
     /// When the user was created.
     pub created_at: Timestamp,
-    /// When anything but `last_login` last changed.
+    /// When anything but `last_login` and `avatar_upload` last changed.
     pub updated_at: Timestamp,
     /// The number of this state; see [`Version`].
     pub version: Version,

@@ -8,19 +8,22 @@ use portwright_application::Services;
 use portwright_domain::ports::{Clock, IdGenerator, Quota, RateLimiter, Sealer, TokenIssuer};
 use tokio_util::sync::CancellationToken;
 
+use crate::compute::{self, ComputeApi};
 use crate::document::Document;
 use crate::idempotency::Idempotent;
+use crate::jobs::JobsApi;
 use crate::middleware::{Identify, Protected, Protection, Routes, TrustedProxies, protect};
 use crate::operations::{HealthDetails, OperationsApi};
 use crate::principal::bearer_token;
 use crate::problem::ProblemPages;
+use crate::queues::QueuesApi;
 use crate::server::ServerLimits;
 use crate::sessions::SessionsApi;
 use crate::unknown_parameters::KnownParameters;
 use crate::users::UsersApi;
 
 /// Every operation there is.
-type Operations = (SessionsApi, UsersApi, OperationsApi, ProblemPages);
+type Operations = (SessionsApi, UsersApi, JobsApi, QueuesApi, ComputeApi, OperationsApi, ProblemPages);
 
 /// The OpenAPI document of every operation.
 #[must_use]
@@ -64,11 +67,14 @@ pub fn api(
 ) -> Protected {
     let ApiPorts { tokens, sealer, limiter, clock, ids } = ports;
     let document = Arc::new(document());
-    let routes = Routes::of_document(&document.value);
+    let routes = Routes::of_document(&document.value).with_limits("/compute/primes", compute::LIMITS);
 
     let operations: Operations = (
         SessionsApi { sessions: services.sessions.clone(), sealer: sealer.clone() },
-        UsersApi { users: services.users.clone(), sealer },
+        UsersApi { users: services.users.clone(), sealer: sealer.clone() },
+        JobsApi { jobs: services.jobs.clone(), sealer: sealer.clone() },
+        QueuesApi { jobs: services.jobs.clone(), sealer: sealer.clone() },
+        ComputeApi { primes: services.primes.clone(), jobs: services.jobs.clone(), sealer },
         OperationsApi {
             health: services.health.clone(),
             sessions: services.sessions.clone(),

@@ -3,6 +3,7 @@
 //! The token is sealed, so a client cannot make up a position in the store's history and send its reads to the primary.
 
 use poem::Request;
+use portwright_application::Jobs;
 use portwright_domain::ports::{CommitToken, Consistency, Purpose, Sealer};
 
 use crate::problem::{Problem, ProblemCode};
@@ -13,6 +14,12 @@ pub(crate) const CONSISTENCY_TOKEN: &str = "Consistency-Token";
 /// The header of a write.
 pub(crate) fn sealed(sealer: &dyn Sealer, token: &CommitToken) -> String {
     sealer.seal(Purpose::CommitToken, token.as_str().as_bytes())
+}
+
+/// The header of a change beside the store, such as a job: a read that sends it back sees what the job wrote so far. Absent
+/// if the store does not say so at once, since the change has happened.
+pub(crate) async fn newest(sealer: &dyn Sealer, jobs: &Jobs) -> Option<String> {
+    jobs.newest_commit().await.map(|token| sealed(sealer, &token))
 }
 
 /// How fresh a read must be.

@@ -15,8 +15,9 @@ use serde_json::{Map, Value, json};
 
 use crate::docs::content_security_policy;
 use crate::parameters::Parameter;
+use crate::preference::PREFER;
 use crate::problem::{PROBLEM_JSON, ProblemCode};
-use crate::users::query;
+use crate::{jobs, users};
 
 const TITLE: &str = "portwright";
 const DESCRIPTION: &str = "Every error is a problem (RFC 9457): `application/problem+json` with a stable `code`. Every \
@@ -109,20 +110,38 @@ fn close_bodies(document: &mut Value) {
 }
 
 /// What is always there but may be null; the framework can only say of a field that it may be absent.
+const NULLABLE: [(&str, &[&str]); 5] = [
+    ("User", &["lastLogin", "avatarUrl"]),
+    ("Job", &["result", "error", "createdBy", "scheduledFor", "startedAt", "finishedAt"]),
+    ("JobProgress", &["total", "message"]),
+    ("Queue", &["oldestReadySeconds"]),
+    ("PrimesFound", &["largest"]),
+];
+
 fn tell_null(document: &mut Value) {
-    let user = &mut document["components"]["schemas"]["User"];
-    for field in ["lastLogin", "avatarUrl"] {
-        user["properties"][field]["nullable"] = json!(true);
-        if let Some(required) = user["required"].as_array_mut() {
-            required.push(json!(field));
+    for (schema, fields) in NULLABLE {
+        let schema = &mut document["components"]["schemas"][schema];
+        for field in fields {
+            schema["properties"][field]["nullable"] = json!(true);
+            if let Some(required) = schema["required"].as_array_mut() {
+                required.push(json!(field));
+            }
         }
     }
 }
 
 /// The framework writes names of headers in upper case.
 fn name_headers(document: &mut Value) {
-    const NAMES: [&str; 6] =
-        ["ETag", "Location", "Link", "Cache-Control", "Consistency-Token", "Content-Security-Policy"];
+    const NAMES: [&str; 8] = [
+        "ETag",
+        "Location",
+        "Link",
+        "Cache-Control",
+        "Consistency-Token",
+        "Content-Security-Policy",
+        "Preference-Applied",
+        "Retry-After",
+    ];
     for (_, operations) in members_mut(&mut document["paths"]) {
         for (_, operation) in members_mut(operations) {
             for (_, answer) in members_mut(&mut operation["responses"]) {
@@ -248,9 +267,17 @@ fn add_parameters(path: &str, method: &str, operation: &mut Value) {
         }
         _ => {}
     }
-    if (path, method) == ("/users", "get") {
-        parameters.extend(query::PARAMETERS.iter().map(query_parameter));
+    if path.starts_with("/compute/") {
+        let description =
+            "`wait=N`: wait so many seconds for the result, at most 55. `respond-async`: do not wait.";
+        parameters.push(header(PREFER, description, json!({"type": "string"})));
     }
+    let of_query: &[Parameter] = match (path, method) {
+        ("/users", "get") => &users::query::PARAMETERS,
+        ("/jobs", "get") => &jobs::query::PARAMETERS,
+        _ => &[],
+    };
+    parameters.extend(of_query.iter().map(query_parameter));
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);
     }

@@ -2,6 +2,7 @@
 
 mod api;
 mod body;
+mod compute;
 mod conditional;
 mod consistency;
 mod cursor;
@@ -9,18 +10,24 @@ mod docs;
 mod document;
 mod fields;
 mod idempotency;
+mod jobs;
 mod json;
 mod link;
 mod middleware;
 mod moment;
 mod operations;
+mod paging;
 mod parameters;
+mod path_id;
+mod preference;
 mod principal;
 mod problem;
+mod queues;
 mod refusals;
 mod server;
 mod sessions;
 mod tags;
+mod trace;
 mod unknown_parameters;
 mod users;
 

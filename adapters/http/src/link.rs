@@ -1,7 +1,6 @@
 //! `Link` headers of lists (RFC 8288): where to go on, with all other parameters as they were sent.
 
 use poem::http::Uri;
-use portwright_domain::page::Rest;
 
 /// The links of a numbered page.
 pub(crate) fn numbered(uri: &Uri, page: u32, total_pages: u64) -> String {
@@ -23,14 +22,6 @@ pub(crate) fn walk(uri: &Uri, next: Option<&str>) -> String {
     let mut links = vec![link(uri, "cursor", "", "first")];
     links.extend(next.map(|cursor| link(uri, "cursor", cursor, "next")));
     links.join(", ")
-}
-
-/// How many pages there are, the last one being perhaps not full.
-pub(crate) fn pages(rest: &Rest, limit: u32) -> u64 {
-    match rest {
-        Rest::Total(total) => total.div_ceil(u64::from(limit)),
-        Rest::Next(_) => 0,
-    }
 }
 
 fn link(uri: &Uri, name: &str, value: &str, relation: &str) -> String {

@@ -10,7 +10,8 @@ use poem::error::ResponseError;
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::Object;
-use poem_openapi::types::ToJSON;
+use poem_openapi::types::{Any, ToJSON};
+use serde_json::Value;
 
 mod code;
 mod framework;
@@ -29,6 +30,7 @@ pub struct Problem {
     code: ProblemCode,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    error: Option<Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -36,7 +38,13 @@ impl Problem {
     /// A problem that says what its code means.
     #[must_use]
     pub fn new(code: ProblemCode) -> Self {
-        Self { code, detail: Cow::Borrowed(code.meaning()), errors: Vec::new(), headers: Vec::new() }
+        Self {
+            code,
+            detail: Cow::Borrowed(code.meaning()),
+            errors: Vec::new(),
+            error: None,
+            headers: Vec::new(),
+        }
     }
 
     /// A sentence on this occurrence. Never SQL, a file path, or whether something hidden exists.
@@ -50,6 +58,13 @@ impl Problem {
     #[must_use]
     pub fn with_errors(mut self, errors: impl IntoIterator<Item = FieldError>) -> Self {
         self.errors.extend(errors);
+        self
+    }
+
+    /// The error that a task returned.
+    #[must_use]
+    pub fn with_error(mut self, error: Value) -> Self {
+        self.error = Some(error);
         self
     }
 
@@ -77,6 +92,7 @@ impl Problem {
             code: self.code.as_str().to_owned(),
             request_id: request_id.map(str::to_owned),
             errors: (!self.errors.is_empty()).then(|| self.errors.clone()),
+            error: self.error.clone().map(Any),
         };
         let mut response = Response::builder()
             .status(self.code.status())
@@ -135,6 +151,8 @@ pub struct ProblemBody {
     pub request_id: Option<String>,
     /// All that is wrong with fields and parameters.
     pub errors: Option<Vec<FieldError>>,
+    /// Of `job-failed`: the error that the task returned.
+    pub error: Option<Any<Value>>,
 }
 
 /// What is wrong with one field or parameter.
@@ -159,7 +177,7 @@ impl FieldError {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

@@ -8,7 +8,7 @@ use poem::http::HeaderValue;
 use poem::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses};
 use poem_openapi::types::Type;
-use portwright_application::{SessionError, UserError};
+use portwright_application::{JobError, SessionError, UserError};
 use portwright_domain::{ErrorKind, PortError};
 
 use crate::principal::unauthorized;
@@ -43,6 +43,28 @@ impl From<SessionError> for Problem {
                 .with_header(RETRY_AFTER, HeaderValue::from(whole_seconds(after))),
             SessionError::Unauthenticated => unauthorized(true),
             SessionError::Port(error) => error.into(),
+        }
+    }
+}
+
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Forbidden => Self::new(ProblemCode::Forbidden),
+            JobError::NotFound => Self::new(ProblemCode::NotFound),
+            JobError::Removed => Self::new(ProblemCode::JobExpired),
+            JobError::Finished => Self::new(ProblemCode::JobFinished),
+            JobError::NotFailed => Self::new(ProblemCode::JobNotFailed),
+            JobError::Held => Self::new(ProblemCode::JobHeld),
+            JobError::Port(error) => {
+                let problem = Self::from(error);
+                // What these use cases reach is the queue.
+                if problem.code() == ProblemCode::Unavailable {
+                    Self::new(ProblemCode::QueueUnavailable).with_header(RETRY_AFTER, 1.into())
+                } else {
+                    problem
+                }
+            }
         }
     }
 }

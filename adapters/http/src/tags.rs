@@ -8,6 +8,10 @@ pub(crate) enum Tag {
     Auth,
     /// The accounts.
     Users,
+    /// Work that takes its time.
+    Jobs,
+    /// Tasks to call.
+    Compute,
     /// Health, keys, and what an error means.
     Operations,
 }

@@ -1,7 +1,6 @@
 //! `/users`: list, read, create, change, remove.
 
 pub(crate) mod body;
-mod path_id;
 pub(crate) mod query;
 
 use std::sync::Arc;
@@ -14,14 +13,15 @@ use portwright_domain::page::{PageRequest, Rest};
 use portwright_domain::ports::Sealer;
 use portwright_domain::user::User;
 
-use self::body::{NewUserBody, Pagination, UserBody, UserChangeBody, UserPage};
-use self::path_id::PathId;
+use self::body::{NewUserBody, UserBody, UserChangeBody, UserPage};
 use crate::body::JsonBody;
 use crate::conditional::{etag, if_match, is_known};
 use crate::consistency::{sealed, wanted};
 use crate::cursor::{self, Order};
 use crate::json::Json;
 use crate::link;
+use crate::paging::{self, Pagination};
+use crate::path_id::PathId;
 use crate::principal::Caller;
 use crate::refusals::refusals;
 use crate::tags::Tag;
@@ -110,15 +110,13 @@ impl UsersApi {
         let consistency = wanted(&*self.sealer, request)?;
         let found = self.users.list(caller.0.principal, &listing, consistency).await?;
 
-        let limit = listing.page.limit().get();
+        let limit = listing.page.limit();
         let order = Order { filter: &listing.filter, sort: listing.sort, direction: listing.direction };
-        let total_pages = link::pages(&found.rest, limit);
-        let empty = Pagination { page: None, limit, total: None, total_pages: None, next_cursor: None };
+        let empty = Pagination::walking(limit);
         let (pagination, links) = match (found.rest, &listing.page) {
-            (Rest::Total(total), PageRequest::Numbered { page, .. }) => (
-                Pagination { page: Some(*page), total: Some(total), total_pages: Some(total_pages), ..empty },
-                link::numbered(request.uri(), *page, total_pages),
-            ),
+            (Rest::Total(total), PageRequest::Numbered { page, .. }) => {
+                paging::numbered(request, *page, limit, total)
+            }
             (Rest::Next(Some(next)), _) => {
                 let next = cursor::seal(&*self.sealer, &next, order);
                 let links = link::walk(request.uri(), Some(&next));

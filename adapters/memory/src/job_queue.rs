@@ -68,7 +68,7 @@ impl fmt::Debug for MemoryJobQueue {
 mod tests {
     use std::time::Duration;
 
-    use portwright_domain::job::WorkerId;
+    use portwright_domain::job::{JobState, WorkerId};
     use portwright_domain::ports::job_queue::LeaseRequest;
     use portwright_domain::ports::{JobQueue, JobSource};
     use portwright_testkit::builders::a_job;
@@ -94,5 +94,18 @@ mod tests {
         let exchange = tokio::time::timeout(Duration::from_secs(10), exchange).await.expect("it was woken");
         assert_eq!(exchange.expect("exchange works").leased[0].job, soon);
         assert!(clock.now() >= soon.scheduled_for.expect("it was scheduled"));
+    }
+
+    #[tokio::test]
+    async fn whoever_follows_a_scheduled_job_is_woken_when_it_is_due() {
+        let clock = Arc::new(SystemClock);
+        let queue = MemoryJobQueue::new(clock.clone());
+        let soon = a_job().scheduled_for(clock.now().plus(Duration::from_millis(500))).build();
+        queue.enqueue(std::slice::from_ref(&soon)).await.expect("enqueue works");
+        let seen = queue.find(soon.id).await.expect("find works").expect("it is known");
+        assert_eq!(seen.state, JobState::Scheduled);
+        let changed = queue.changed(&seen, Duration::from_secs(20));
+        let changed = tokio::time::timeout(Duration::from_secs(10), changed).await.expect("it was woken");
+        assert_eq!(changed.expect("changed works").expect("it is known").state, JobState::Ready);
     }
 }

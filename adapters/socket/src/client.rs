@@ -241,6 +241,10 @@ impl JobQueue for QueueClient {
         self.ask("job_queue.outcome", Request::Outcome(id, wait)).await
     }
 
+    async fn changed(&self, seen: &Job, wait: Duration) -> Result<Option<Job>, PortError> {
+        self.ask("job_queue.changed", Request::Changed(Box::new(seen.clone()), wait)).await
+    }
+
     async fn list(&self, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, PortError> {
         self.ask("job_queue.list", Request::List(filter.clone(), page.clone())).await
     }

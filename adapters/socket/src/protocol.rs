@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use portwright_domain::job::{JobId, Lease, NewJob, Progress, QueueName, WorkerId};
+use portwright_domain::job::{Job, JobId, Lease, NewJob, Progress, QueueName, WorkerId};
 use portwright_domain::page::PageRequest;
 use portwright_domain::ports::job_queue::{JobFilter, LeaseRequest, Settlement};
 use portwright_domain::{ErrorKind, PortError};
 use serde::{Deserialize, Serialize};
 
 /// What both ends say first. Change it with every change of a message.
-pub(crate) const GREETING: &str = concat!("portwright queue 1, ", env!("CARGO_PKG_VERSION"));
+pub(crate) const GREETING: &str = concat!("portwright queue 2, ", env!("CARGO_PKG_VERSION"));
 
 /// From the client.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +40,7 @@ pub(crate) enum Request {
     Find(JobId),
     Removed(JobId),
     Outcome(JobId, Duration),
+    Changed(Box<Job>, Duration),
     List(JobFilter, PageRequest),
     Cancel(JobId),
     Retry(JobId),
@@ -56,7 +57,7 @@ impl Request {
     /// How long it may wait before it answers, by its own arguments.
     pub(crate) fn wait(&self) -> Duration {
         match self {
-            Self::Run(_, wait) | Self::Outcome(_, wait) => *wait,
+            Self::Run(_, wait) | Self::Outcome(_, wait) | Self::Changed(_, wait) => *wait,
             Self::Exchange(_, want) => want.wait,
             _ => Duration::ZERO,
         }

@@ -178,6 +178,7 @@ async fn answer(
         Request::Find(id) => packed(queue.find(id).await),
         Request::Removed(id) => packed(queue.removed(id).await),
         Request::Outcome(id, wait) => packed(queue.outcome(id, wait).await),
+        Request::Changed(seen, wait) => packed(queue.changed(&seen, wait).await),
         Request::List(filter, page) => packed(queue.list(&filter, &page).await),
         Request::Cancel(id) => packed(queue.cancel(id).await),
         Request::Retry(id) => packed(queue.retry(id).await),

@@ -8,10 +8,12 @@
 //! - `ready` is the order in which jobs start.
 //! - `hand_back` is for jobs that were leased to nobody.
 //! - `disk` says when a commit can no longer be lost, `log` keeps the write-ahead log small.
-//! - `reads` are questions that change nothing, `waiters` those who wait for an outcome.
+//! - `reads` are questions that change nothing, `waiters` those who wait for an outcome, `followers` those who want to
+//!   hear of every change.
 
 mod columns;
 mod disk;
+mod followers;
 mod hand_back;
 mod leases;
 mod log;
@@ -43,6 +45,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout};
 
 use self::disk::Disk;
+use self::followers::Followers;
 use self::hand_back::{Unread, leases};
 use self::log::Log;
 use self::memo::Memo;
@@ -61,6 +64,7 @@ pub struct SqliteJobQueue {
     places: Semaphore,
     readers: Readers,
     waiters: Arc<Waiters>,
+    followers: Arc<Followers>,
     disk: Arc<Disk>,
     clock: Arc<dyn Clock>,
     /// Bounds the wait for the writer, a reader and the disk, each.
@@ -95,7 +99,7 @@ impl SqliteJobQueue {
             PortError::new(ErrorKind::Misconfigured, OPERATION, detail).with_source(error)
         };
         let disk = Disk::of(&config.path).map_err(unusable)?;
-        let waiters = Arc::new(Waiters::default());
+        let (waiters, followers) = (Arc::new(Waiters::default()), Arc::new(Followers::default()));
         let (inbox, messages) = channel();
         let writer = Writer {
             connection,
@@ -104,6 +108,7 @@ impl SqliteJobQueue {
             clock: clock.clone(),
             inbox: messages,
             waiters: waiters.clone(),
+            followers: followers.clone(),
             disk: disk.clone(),
             log: Log::of(&config.path).map_err(unusable)?,
             parked: Vec::new(),
@@ -116,6 +121,7 @@ impl SqliteJobQueue {
             places: Semaphore::new(CALLS),
             readers: Readers::new(config.path.clone(), config.readers, config.wait),
             waiters,
+            followers,
             disk,
             clock,
             wait: config.wait,
@@ -130,6 +136,14 @@ impl SqliteJobQueue {
             drop(timeout(self.wait, closing).await);
         }
         self.readers.close();
+    }
+
+    /// Every worker that holds a job, whether it lives or not.
+    ///
+    /// # Errors
+    /// `Unavailable` if the queue is busy or closed.
+    pub async fn holders(&self) -> Result<Vec<WorkerId>, PortError> {
+        self.readers.ask("jobs.holders", reads::holders).await
     }
 
     /// What the writer answers, and the number of the commit with which it came true.
@@ -227,6 +241,18 @@ impl JobQueue for SqliteJobQueue {
             None => Ok(None),
             Some(Job { outcome: Some(outcome), .. }) => Ok(Some(outcome)),
             Some(_) => Ok(listening.end(wait).await),
+        }
+    }
+
+    async fn changed(&self, seen: &Job, wait: Duration) -> Result<Option<Job>, PortError> {
+        let deadline = Instant::now() + wait;
+        // Before the look, so that a change between the look and the wait is not missed.
+        let mut following = self.followers.follow(seen.spec.id);
+        loop {
+            let job = self.find(seen.spec.id).await?;
+            if job.as_ref() != Some(seen) || !following.told_before(deadline).await {
+                return Ok(job);
+            }
         }
     }
 

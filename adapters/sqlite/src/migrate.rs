@@ -22,7 +22,7 @@ pub struct Migration {
 }
 
 /// Every migration of the store that this program knows, in order.
-pub const MIGRATIONS: [Migration; 3] = [
+pub const MIGRATIONS: [Migration; 4] = [
     Migration {
         number: 1,
         name: "users_and_sessions",
@@ -34,6 +34,11 @@ pub const MIGRATIONS: [Migration; 3] = [
         sql: include_str!("../../../migrations/sqlite/0002_idempotency_keys.sql"),
     },
     Migration { number: 3, name: "outbox", sql: include_str!("../../../migrations/sqlite/0003_outbox.sql") },
+    Migration {
+        number: 4,
+        name: "avatars",
+        sql: include_str!("../../../migrations/sqlite/0004_avatars.sql"),
+    },
 ];
 
 /// Every migration of the queue, in order.

@@ -4,6 +4,7 @@ mod list;
 
 use async_trait::async_trait;
 use portwright_domain::access::Role;
+use portwright_domain::avatar::{Avatar, AvatarId, PictureKind};
 use portwright_domain::page::{Direction, Page, PageRequest};
 use portwright_domain::ports::{UserQueries, UserRepository};
 use portwright_domain::user::{
@@ -19,7 +20,8 @@ use crate::pool::Pooled;
 macro_rules! user_columns {
     () => {
         "users.id, users.email, users.first_name, users.last_name, users.role, users.is_active, \
-         users.is_email_verified, users.password, users.last_login, users.created_at, users.updated_at, users.version"
+         users.is_email_verified, users.password, users.last_login, users.created_at, users.updated_at, users.version, \
+         users.avatar_id, users.avatar_type, users.avatar_upload"
     };
 }
 pub(crate) use user_columns;
@@ -32,6 +34,10 @@ pub(crate) fn user_at(row: &SqliteRow, first: usize) -> Result<User, sqlx::Error
         .try_get::<&str, _>(first + 4)?
         .parse()
         .map_err(|unknown| sqlx::Error::Decode(Box::new(unknown)))?;
+    let avatar = match row.try_get(first + 12)? {
+        Some(id) => Some(Avatar { id: AvatarId(id), kind: kind_at(row, first + 13)? }),
+        None => None,
+    };
     Ok(User {
         id: UserId(row.try_get(first)?),
         email: Email::from_stored(text(1)?),
@@ -45,7 +51,14 @@ pub(crate) fn user_at(row: &SqliteRow, first: usize) -> Result<User, sqlx::Error
         created_at: time(9)?,
         updated_at: time(10)?,
         version: Version(row.try_get(first + 11)?),
+        avatar,
+        avatar_upload: row.try_get::<Option<_>, _>(first + 14)?.map(AvatarId),
     })
+}
+
+fn kind_at(row: &SqliteRow, column: usize) -> Result<PictureKind, sqlx::Error> {
+    let media_type: &str = row.try_get(column)?;
+    media_type.parse().map_err(|unknown| sqlx::Error::Decode(Box::new(unknown)))
 }
 
 /// A user alone in its row.
@@ -90,8 +103,8 @@ impl UserQueries for Pooled {
 impl UserRepository for Pooled {
     async fn insert(&mut self, user: &User) -> Result<(), PortError> {
         const SQL: &str = "INSERT INTO users (id, email, email_key, first_name, first_name_key, last_name, \
-             last_name_key, role, is_active, is_email_verified, password, last_login, created_at, updated_at, version) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+             last_name_key, role, is_active, is_email_verified, password, last_login, created_at, updated_at, version, \
+             avatar_id, avatar_type, avatar_upload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let connection = self.ask("users.insert")?;
         let inserted = sqlx::query(SQL)
             .bind(user.id.0)
@@ -109,6 +122,9 @@ impl UserRepository for Pooled {
             .bind(user.created_at.unix_micros())
             .bind(user.updated_at.unix_micros())
             .bind(user.version.0)
+            .bind(user.avatar.map(|avatar| avatar.id.0))
+            .bind(user.avatar.map(|avatar| avatar.kind.media_type()))
+            .bind(user.avatar_upload.map(|upload| upload.0))
             .execute(connection)
             .await;
         self.heard("users.insert", inserted).map(drop)
@@ -117,7 +133,7 @@ impl UserRepository for Pooled {
     async fn update(&mut self, user: &User) -> Result<(), PortError> {
         const SQL: &str = "UPDATE users SET email = ?, email_key = ?, first_name = ?, first_name_key = ?, \
              last_name = ?, last_name_key = ?, role = ?, is_active = ?, is_email_verified = ?, password = ?, \
-             updated_at = ?, version = ? WHERE id = ? AND version = ?";
+             updated_at = ?, version = ?, avatar_id = ?, avatar_type = ?, avatar_upload = ? WHERE id = ? AND version = ?";
         let connection = self.ask("users.update")?;
         let updated = sqlx::query(SQL)
             .bind(user.email.as_str())
@@ -132,6 +148,9 @@ impl UserRepository for Pooled {
             .bind(user.password.expose())
             .bind(user.updated_at.unix_micros())
             .bind(user.version.0)
+            .bind(user.avatar.map(|avatar| avatar.id.0))
+            .bind(user.avatar.map(|avatar| avatar.kind.media_type()))
+            .bind(user.avatar_upload.map(|upload| upload.0))
             .bind(user.id.0)
             .bind(i64::from(user.version.0) - 1)
             .execute(connection)

@@ -1,6 +1,7 @@
 //! What can go wrong with a call: [`ComputeError`], which is the engine's, and [`TaskError`], which is the task's own.
 
 use portwright_domain::job::{CauseOfDeath, JobId};
+use portwright_domain::ports::job_queue::Limits;
 use portwright_domain::{ErrorKind, PortError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,9 @@ pub enum ComputeError {
         /// What the parser said, for the log.
         detail: String,
     },
+    /// As many jobs wait as the queue takes. Nothing was enqueued.
+    #[error("the queue takes no more jobs")]
+    QueueFull,
     /// The queue did not do its part. If it is `Unavailable`, the job may have been taken or not.
     #[error("the queue failed: {kind} ({detail})")]
     Queue {
@@ -103,15 +107,18 @@ pub enum ComputeError {
 
 impl From<PortError> for ComputeError {
     fn from(error: PortError) -> Self {
-        Self::Queue { kind: error.kind(), detail: error.to_string() }
+        match error.kind() {
+            ErrorKind::Unavailable if error.detail() == Limits::FULL => Self::QueueFull,
+            kind => Self::Queue { kind, detail: error.to_string() },
+        }
     }
 }
 
 /// For tasks that have no error of their own.
 impl TaskError for ComputeError {
     fn retryable(&self) -> bool {
-        let passing = |kind: &ErrorKind| matches!(kind, ErrorKind::Unavailable | ErrorKind::Contended);
-        matches!(self, Self::Queue { kind, .. } if passing(kind))
+        use ErrorKind::{Contended, Unavailable};
+        matches!(self, Self::QueueFull | Self::Queue { kind: Unavailable | Contended, .. })
     }
 }
 
@@ -133,6 +140,9 @@ mod tests {
     fn only_what_may_pass_is_tried_again() {
         let queue = |kind| ComputeError::from(PortError::new(kind, "jobs.call", "on cue"));
         assert!(queue(ErrorKind::Unavailable).retryable());
+        let full = PortError::new(ErrorKind::Unavailable, "jobs.call", Limits::FULL);
+        assert_eq!(ComputeError::from(full), ComputeError::QueueFull);
+        assert!(ComputeError::QueueFull.retryable());
         assert!(!queue(ErrorKind::Corrupt).retryable());
         assert!(!ComputeError::NotServed { task: "test.echo".to_owned() }.retryable());
     }

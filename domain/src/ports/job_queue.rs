@@ -29,8 +29,8 @@ pub trait JobQueue: Send + Sync + 'static {
     /// simply tried again.
     ///
     /// # Errors
-    /// `Unavailable` if the queue is away or full (see [`Limits`]); `Unsupported` if a payload is over
-    /// [`NewJob::MAX_PAYLOAD`].
+    /// `Unavailable` if the queue is away; with the detail [`Limits::FULL`] if as many wait as may, and then nothing was
+    /// taken. `Unsupported` if a payload is over [`NewJob::MAX_PAYLOAD`].
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, PortError>;
 
     /// Everything that is known of a job; `None` if it never was, or is past its [`Retention`].
@@ -58,10 +58,7 @@ pub trait JobQueue: Send + Sync + 'static {
     /// Waits up to `wait` until a job is not as it was `seen`, woken by the change, and answers as it is then; as it was
     /// seen if nothing changed; `None` if nothing is known of it any more. For whoever follows a job: the states in
     /// between two calls may be missed, the last one is not.
-    async fn changed(&self, seen: &Job, wait: Duration) -> Result<Option<Job>, PortError> {
-        let _ = wait;
-        self.find(seen.spec.id).await
-    }
+    async fn changed(&self, seen: &Job, wait: Duration) -> Result<Option<Job>, PortError>;
 
     /// Jobs that meet the filter, newest first.
     async fn list(&self, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, PortError>;
@@ -164,6 +161,9 @@ impl Limits {
     /// The lowest priority for which the last places are kept.
     pub const URGENT: u8 = 9;
 
+    /// The detail of the error with which more jobs are refused than may wait.
+    pub const FULL: &str = "the queue is full";
+
     /// How many may wait where these jobs have come, too.
     #[must_use]
     pub fn room_for<'a>(&self, jobs: impl IntoIterator<Item = &'a NewJob>) -> u64 {
@@ -223,8 +223,9 @@ pub trait JobSource: Send + Sync + 'static {
 
     /// Gives back the jobs of every worker whose lease has ended: they become ready and suspect, to be run alone;
     /// a job that was leased alone and crashed counts a strike, and is dead after the third within three days. Returns
-    /// how many. Also ends jobs that have been ready for [`UNSERVED`] while no worker asked for their task, and removes
-    /// what is past its retention. Any number of processes may do so at once.
+    /// how many. Also ends jobs that have been ready for [`UNSERVED`] while no worker asked for their task, of which
+    /// [`LONGEST_LOOK`] between two calls counts at most, and removes what is past its retention. Any number of processes
+    /// may do so at once.
     async fn reclaim(&self) -> Result<u64, PortError>;
 }
 
@@ -234,6 +235,10 @@ pub const AGEING: u64 = 16;
 /// How long a job waits for a worker that knows its task and version before it is dead of
 /// [`CauseOfDeath::NotServed`](crate::job::CauseOfDeath::NotServed).
 pub const UNSERVED: Duration = Duration::from_hours(24);
+
+/// If more time passed between two looks for jobs that nobody serves, somebody set the clock or the machine slept: no
+/// worker could have asked meanwhile.
+pub const LONGEST_LOOK: Duration = Duration::from_hours(1);
 
 /// What a worker wants to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portwright::config::{Config, FirstAdmin};
 use portwright::lifecycle::Lifecycle;
-use portwright::serve::{Running, start};
+use portwright::serve::{Jobs, Running, start};
 use portwright::wiring::{Ambient, Program};
 use portwright_domain::password::NewPassword;
 use portwright_domain::ports::Clock;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::caller::Caller;
+use crate::work::{self, AtWork};
 
 /// The administrator of every test.
 pub const ADMIN: &str = "admin@example.com";
@@ -117,6 +118,23 @@ impl TestApp {
         let admin = self.admin().await;
         admin.post("/users", &new_user(&email, &json!({"role": role}))).await.expect(201);
         self.sign_in(&email, PASSWORD).await
+    }
+
+    /// The jobs of the server, from the inside.
+    #[must_use]
+    pub fn jobs(&self) -> &Jobs {
+        &self.running.jobs
+    }
+
+    /// Runs every job that is ready, and what becomes ready by it; how many tries that took.
+    pub async fn drain_jobs(&self) -> u64 {
+        work::worker(self.jobs()).drain().await.expect("the queue is there")
+    }
+
+    /// Lets a worker work until the answer is dropped.
+    #[must_use]
+    pub fn work(&self) -> AtWork {
+        AtWork::begin(work::worker(self.jobs()))
     }
 
     /// Stops the server in order; panics if that was not clean.

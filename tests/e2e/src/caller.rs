@@ -1,7 +1,7 @@
 //! [`Caller`]: somebody who calls the API, signed in or not.
 
 use reqwest::{Client, Method, RequestBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::answer::Answer;
 
@@ -99,6 +99,17 @@ impl Caller {
     /// `GET` with one more header.
     pub async fn get_with(&self, path: &str, name: &str, value: &str) -> Answer {
         self.send(self.request(Method::GET, path).header(name, value)).await
+    }
+
+    /// `POST` of JSON with one more header.
+    pub async fn post_with(&self, path: &str, body: &Value, name: &str, value: &str) -> Answer {
+        self.send(self.request(Method::POST, path).json(body).header(name, value)).await
+    }
+
+    /// A job of this caller that counts the primes below a number; as it was answered, which is before it began.
+    pub async fn start_primes(&self, below: u64) -> Value {
+        let query = json!({"below": below});
+        self.post_with("/compute/primes", &query, "Prefer", "respond-async").await.expect(202)
     }
 
     /// `DELETE`.

@@ -6,6 +6,7 @@ pub mod app;
 pub mod caller;
 pub mod goldens;
 pub mod wire;
+pub mod work;
 
 pub use answer::Answer;
 pub use app::TestApp;

@@ -73,6 +73,8 @@ impl UserBuilder {
             is_active: true,
             is_email_verified: false,
             password: PasswordHash::new("$test$not-a-hash".to_owned()),
+            avatar: None,
+            avatar_upload: None,
             last_login: None,
             created_at: ManualClock::START,
             updated_at: ManualClock::START,

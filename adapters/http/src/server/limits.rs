@@ -62,8 +62,13 @@ impl Default for ServerLimits {
     }
 }
 
+impl RouteLimits {
+    /// The limits of a path that has none of its own.
+    pub const DEFAULT: Self = Self { body_bytes: 1024 * 1024, deadline: Duration::from_secs(30) };
+}
+
 impl Default for RouteLimits {
     fn default() -> Self {
-        Self { body_bytes: 1024 * 1024, deadline: Duration::from_secs(30) }
+        Self::DEFAULT
     }
 }

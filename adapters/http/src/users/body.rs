@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::body::JsonShape;
 use crate::fields::{Fields, boolean, text};
 use crate::moment::Moment;
+use crate::paging::Pagination;
 
 /// What a user may do: `user` only what concerns the own account, `moderator` also sees every user, `admin` everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
@@ -81,23 +82,6 @@ impl From<User> for UserBody {
 pub(crate) struct UserPage {
     pub(crate) data: Vec<UserBody>,
     pub(crate) pagination: Pagination,
-}
-
-/// Where a page stands. A numbered page has `page`, `total` and `totalPages`; a walk has `nextCursor` until its end.
-#[derive(Debug, Object, Serialize)]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Pagination {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) page: Option<u32>,
-    pub(crate) limit: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) total: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) total_pages: Option<u64>,
-    /// Opaque; send it back as `cursor`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) next_cursor: Option<String>,
 }
 
 /// A user to be created.

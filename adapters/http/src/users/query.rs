@@ -6,17 +6,16 @@ use poem::Request;
 use portwright_application::users::UserListing;
 use portwright_domain::Invalid;
 use portwright_domain::access::Role;
-use portwright_domain::page::{Direction, Limit, PageRequest};
+use portwright_domain::page::{Direction, PageRequest};
 use portwright_domain::ports::Sealer;
 use portwright_domain::user::{UserFilter, UserSort};
 use serde_json::{Value, json};
 
 use crate::cursor::{self, Order};
+use crate::paging::{self, limit_schema, page_schema};
 use crate::parameters::{Parameter, Parameters};
 use crate::problem::Problem;
 
-/// The highest page number.
-const MAX_PAGE: u32 = 1_000_000_000;
 /// The most characters of a text that is searched for.
 const MAX_TEXT: usize = 254;
 
@@ -79,14 +78,6 @@ const SORTS: [(&str, UserSort); 5] = [
     ("lastName", UserSort::LastName),
 ];
 
-fn page_schema() -> Value {
-    json!({"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 1})
-}
-
-fn limit_schema() -> Value {
-    json!({"type": "integer", "minimum": 1, "maximum": Limit::MAX.get(), "default": Limit::DEFAULT.get()})
-}
-
 fn cursor_schema() -> Value {
     json!({"type": "string", "maxLength": 2048})
 }
@@ -126,14 +117,9 @@ pub(crate) fn parse(request: &Request, sealer: &dyn Sealer) -> Result<UserListin
         _ => Err(Invalid::new("unknown-value", "asc or desc")),
     });
     let (sort, direction) = (sort.unwrap_or_default(), direction.unwrap_or_default());
-    let limit = parameters.optional("limit", |text| {
-        number(text).ok_or_else(|| Invalid::new("out-of-range", "from 1 to 100")).and_then(Limit::parse)
-    });
+    let limit = paging::limit(&mut parameters);
     let page_given = parameters.is_given("page");
-    let page = parameters.optional("page", |text| match number(text).map(u32::try_from) {
-        Some(Ok(page @ 1..=MAX_PAGE)) => Ok(page),
-        _ => Err(Invalid::new("out-of-range", "from 1 to 1000000000")),
-    });
+    let page = paging::page(&mut parameters);
     let order = Order { filter: &filter, sort, direction };
     let cursor = parameters.optional("cursor", |text| {
         if page_given {
@@ -142,17 +128,11 @@ pub(crate) fn parse(request: &Request, sealer: &dyn Sealer) -> Result<UserListin
         cursor::open(sealer, text, order)
     });
     parameters.finish()?;
-    let limit = limit.unwrap_or(Limit::DEFAULT);
     let page = match cursor {
         Some(after) => PageRequest::Walk { after, limit },
         None => PageRequest::Numbered { page: page.unwrap_or(1), limit },
     };
     Ok(UserListing { filter, sort, direction, page })
-}
-
-/// A whole number in digits alone; the parser would take a sign as well.
-fn number(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 fn searched(text: &str) -> Result<String, Invalid> {

@@ -12,6 +12,7 @@ use portwright_domain::ports::JobQueue;
 use portwright_domain::ports::job_queue::{Cancelled, JobFilter, QueueStatus, Removed};
 use portwright_domain::user::SortKey;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::MemoryJobQueue;
 use super::state::Record;
@@ -46,6 +47,10 @@ impl JobQueue for MemoryJobQueue {
     async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError> {
         let told = self.step(|state, _| state.find(id).map(|record| record.outcome.subscribe()));
         Ok(end(told, wait).await)
+    }
+
+    async fn changed(&self, seen: &Job, wait: Duration) -> Result<Option<Job>, PortError> {
+        Ok(timeout(wait, self.no_longer(seen)).await.unwrap_or_else(|_elapsed| Some(seen.clone())))
     }
 
     async fn list(&self, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, PortError> {
@@ -112,10 +117,32 @@ impl JobQueue for MemoryJobQueue {
     }
 }
 
+impl MemoryJobQueue {
+    /// The job as it is when it is no longer like this.
+    async fn no_longer(&self, seen: &Job) -> Option<Job> {
+        loop {
+            // Subscribed to in the same step as the look, so what happens between the look and the wait is not missed.
+            let (found, next_due) = self.step(|state, now| {
+                let found = state.find(seen.spec.id).map(|record| (record.job(), record.outcome.subscribe()));
+                (found, state.next_due().map(|due| due.since(now)))
+            });
+            let mut told = match found {
+                Some((job, told)) if job == *seen => told,
+                other => return other.map(|(job, _)| job),
+            };
+            // An error is the removal of the job.
+            match next_due {
+                Some(due) => drop(timeout(due, told.changed()).await),
+                None => drop(told.changed().await),
+            }
+        }
+    }
+}
+
 /// What is told within the time; the last word is, even if the job is removed with it.
 async fn end(told: Option<watch::Receiver<Option<Outcome>>>, wait: Duration) -> Option<Outcome> {
     let mut told = told?;
-    let outcome = tokio::time::timeout(wait, told.wait_for(Option::is_some)).await.ok()?.ok()?;
+    let outcome = timeout(wait, told.wait_for(Option::is_some)).await.ok()?.ok()?;
     outcome.clone()
 }
 

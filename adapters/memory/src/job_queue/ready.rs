@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portwright_domain::Timestamp;
 use portwright_domain::job::{JobId, NewJob, QueueName, TaskName, Turn};
-use portwright_domain::ports::job_queue::LeaseRequest;
+use portwright_domain::ports::job_queue::{LONGEST_LOOK, LeaseRequest, UNSERVED};
 
 /// Where a ready job stands among all: the smallest starts first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +71,8 @@ impl Jobs {
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     lanes: BTreeMap<Lane, Jobs>,
+    /// When jobs were last looked for that nobody serves.
+    looked_at: Option<Timestamp>,
 }
 
 impl Ready {
@@ -111,8 +113,14 @@ impl Ready {
         first.map(|place| place.job)
     }
 
-    /// The jobs that have been ready since this moment or longer, while no worker asked for them.
-    pub(super) fn not_served_since(&self, moment: Timestamp) -> Vec<JobId> {
+    /// The jobs that have been ready for too long, while no worker asked for them.
+    pub(super) fn not_served(&mut self, now: Timestamp) -> Vec<JobId> {
+        let passed = now.since(self.looked_at.replace(now).unwrap_or(now));
+        let uncounted = passed.saturating_sub(LONGEST_LOOK);
+        for jobs in self.lanes.values_mut() {
+            jobs.asked_at = jobs.asked_at.plus(uncounted);
+        }
+        let moment = now.minus(UNSERVED);
         let not_served = self.lanes.values().filter(|jobs| jobs.asked_at <= moment);
         let places = not_served.flat_map(|jobs| &jobs.places).filter(|place| place.since <= moment);
         places.map(|place| place.job).collect()

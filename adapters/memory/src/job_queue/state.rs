@@ -49,7 +49,7 @@ pub(super) struct Record {
     created_at: Timestamp,
     /// Counts jobs in the order in which they came.
     number: u64,
-    /// Tells whoever waits for the outcome.
+    /// Tells whoever waits for the outcome, and whoever follows the job of every other change, too.
     pub(super) outcome: watch::Sender<Option<Outcome>>,
 }
 
@@ -71,6 +71,15 @@ impl Record {
             started_at: self.life.started_at,
             finished_at: self.life.finished_at(),
         }
+    }
+
+    fn set_progress(&mut self, progress: Progress) {
+        self.progress = progress;
+        self.tell_followers();
+    }
+
+    fn tell_followers(&self) {
+        self.outcome.send_modify(|_| {});
     }
 
     fn unique_key(&self) -> Option<(TaskName, UniqueKey)> {
@@ -161,7 +170,7 @@ impl State {
             || answers.iter().zip(jobs).filter(|(answer, _)| **answer == Enqueued::New).map(|(_, job)| job);
         let more = taken().count() as u64;
         if more > 0 && self.waiting + more > limits.room_for(taken()) {
-            return Err(PortError::new(ErrorKind::Unavailable, OPERATION, "the queue is full"));
+            return Err(PortError::new(ErrorKind::Unavailable, OPERATION, Limits::FULL));
         }
         for job in taken() {
             self.enqueued += 1;
@@ -215,8 +224,8 @@ impl State {
         }
         let retried = self.step(id, now, |life| life.retry(now)).unwrap_or(false);
         if retried && let Some(record) = self.jobs.get_mut(&id) {
-            record.progress = Progress::default();
             record.outcome.send_replace(None);
+            record.set_progress(Progress::default());
             self.unique.extend(key.map(|key| (key, id)));
         }
         Ok(retried)
@@ -243,6 +252,7 @@ impl State {
         }
         if let Some(record) = self.jobs.get_mut(&id) {
             record.life = life;
+            record.tell_followers();
         }
         if moves {
             self.enter(id, now);

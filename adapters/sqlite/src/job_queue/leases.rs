@@ -1,5 +1,6 @@
 //! What the worker's half asks of a [`Tick`].
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portwright_domain::job::{JobId, Lease, LeasedJob, Progress, Run, WorkerId};
@@ -93,11 +94,12 @@ impl Tick<'_> {
         self.connection.prepare_cached(SQL)?.query_row([worker.as_str()], read)
     }
 
-    fn renew_lease(&self, worker: &WorkerId, lease: Duration) -> Result<()> {
+    fn renew_lease(&mut self, worker: &WorkerId, lease: Duration) -> Result<()> {
         const SQL: &str = "INSERT INTO workers (worker, lease_ends) VALUES (?, ?) \
              ON CONFLICT (worker) DO UPDATE SET lease_ends = excluded.lease_ends";
         let ends = self.now.plus(lease).unix_micros();
         self.connection.prepare_cached(SQL)?.execute(params![worker.as_str(), ends])?;
+        self.memo.renewals.note(worker, lease);
         Ok(())
     }
 
@@ -122,10 +124,11 @@ impl Tick<'_> {
 
     /// Whether the lease is the job's newest, and so the report was taken.
     pub(super) fn report(&mut self, lease: &Lease, progress: &Progress) -> Result<bool> {
-        match self.held(lease.job, lease)? {
-            Some(number) => record::update_progress(self.connection, number, progress).map(|()| true),
-            None => Ok(false),
-        }
+        let Some(number) = self.held(lease.job, lease)? else {
+            return Ok(false);
+        };
+        self.changes.note(lease.job);
+        record::update_progress(self.connection, number, progress).map(|()| true)
     }
 
     fn held(&self, id: JobId, lease: &Lease) -> Result<Option<i64>> {
@@ -147,18 +150,20 @@ impl Tick<'_> {
             self.step(record, |life| life.crash(alone, now))?;
         }
         self.connection.prepare_cached("DELETE FROM workers WHERE worker = ?")?.execute([worker.as_str()])?;
+        self.memo.renewals.forget(worker);
         Ok(held.len() as u64)
     }
 
     /// Gives back the jobs of every worker whose lease has ended, gives up what nobody runs, and removes what is old.
     pub(super) fn reclaim(&mut self) -> Result<u64> {
-        let ended: Vec<WorkerId> = self
+        let mut ended: BTreeSet<WorkerId> = self
             .connection
             .prepare_cached("SELECT worker FROM workers WHERE lease_ends <= ?")?
             .query_map([self.now.unix_micros()], |row| {
                 Columns::of(row).parsed(|text| WorkerId::parse(text).ok())
             })?
             .collect::<Result<_>>()?;
+        ended.extend(self.memo.renewals.over().cloned());
         let mut given_back = 0;
         for worker in &ended {
             given_back += self.bury(worker)?;
@@ -171,7 +176,7 @@ impl Tick<'_> {
     fn give_up(&mut self) -> Result<()> {
         const SQL: &str = "SELECT number FROM jobs WHERE state = 1 AND lane = ? AND since <= ? LIMIT 1000";
         let (now, too_old) = (self.now, self.now.minus(UNSERVED));
-        for lane in self.memo.not_served_since(too_old) {
+        for lane in self.memo.not_served(now) {
             let numbers: Vec<i64> = self
                 .connection
                 .prepare_cached(SQL)?

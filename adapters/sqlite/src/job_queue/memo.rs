@@ -1,13 +1,16 @@
 //! [`Memo`]: what the writer remembers between transactions, so as not to ask for it in each.
 //!
-//! All of it comes from the file, and is read anew when a transaction fails.
+//! What comes from the file is read anew when a transaction fails.
 
 use std::collections::{BTreeSet, HashMap};
+use std::mem;
+use std::time::Duration;
 
 use portwright_domain::Timestamp;
-use portwright_domain::job::{JobState, QueueName};
-use portwright_domain::ports::job_queue::LeaseRequest;
+use portwright_domain::job::{JobState, QueueName, WorkerId};
+use portwright_domain::ports::job_queue::{LONGEST_LOOK, LeaseRequest, UNSERVED};
 use rusqlite::{Connection, Result, params};
+use tokio::time::Instant;
 
 use super::columns::{Columns, Lane, lane};
 use super::record::number_of;
@@ -22,6 +25,33 @@ pub(super) struct Memo {
     ended: [u64; JobState::ALL.len()],
     /// Starts since this process began, for ageing.
     pub(super) starts: u64,
+    /// When jobs were last looked for that nobody serves.
+    looked_at: Option<Timestamp>,
+    pub(super) renewals: Renewals,
+}
+
+/// When each worker last renewed its lease, and for how long, by a clock that nobody sets. The file has when the lease
+/// ends by the clock of the wall, and a dead worker would keep its jobs for as long as that one was set back.
+#[derive(Default)]
+pub(super) struct Renewals(HashMap<WorkerId, (Instant, Duration)>);
+
+impl Renewals {
+    pub(super) fn note(&mut self, worker: &WorkerId, lease: Duration) {
+        let renewal = (Instant::now(), lease);
+        match self.0.get_mut(worker) {
+            Some(last) => *last = renewal,
+            None => drop(self.0.insert(worker.clone(), renewal)),
+        }
+    }
+
+    pub(super) fn forget(&mut self, worker: &WorkerId) {
+        self.0.remove(worker);
+    }
+
+    /// The workers whose lease is over.
+    pub(super) fn over(&self) -> impl Iterator<Item = &WorkerId> {
+        self.0.iter().filter(|(_, (at, lease))| at.elapsed() >= *lease).map(|(worker, _)| worker)
+    }
 }
 
 pub(super) struct KnownLane {
@@ -40,6 +70,8 @@ impl Memo {
             waiting: 0,
             ended: [0; JobState::ALL.len()],
             starts: 0,
+            looked_at: None,
+            renewals: Renewals::default(),
         };
         let mut lanes = connection.prepare(concat!("SELECT ", lane!(), ", lane FROM lanes ORDER BY lane"))?;
         let lanes = lanes.query_map([], |row| {
@@ -61,8 +93,10 @@ impl Memo {
     /// Reads again what a transaction that failed may have changed.
     pub(super) fn read_again(&mut self, connection: &Connection, now: Timestamp) -> Result<()> {
         let fresh = Self::read(connection, now)?;
-        let before = std::mem::replace(self, fresh);
+        let before = mem::replace(self, fresh);
         self.starts = before.starts;
+        self.looked_at = before.looked_at;
+        self.renewals = before.renewals;
         for (lane, before) in self.lanes.iter_mut().zip(before.lanes) {
             lane.asked_at = before.asked_at;
         }
@@ -120,8 +154,14 @@ impl Memo {
         served
     }
 
-    /// The lanes for which no worker has asked since this moment.
-    pub(super) fn not_served_since(&self, moment: Timestamp) -> Vec<i64> {
+    /// The lanes for which no worker has asked for too long.
+    pub(super) fn not_served(&mut self, now: Timestamp) -> Vec<i64> {
+        let passed = now.since(self.looked_at.replace(now).unwrap_or(now));
+        let uncounted = passed.saturating_sub(LONGEST_LOOK);
+        for known in &mut self.lanes {
+            known.asked_at = known.asked_at.plus(uncounted);
+        }
+        let moment = now.minus(UNSERVED);
         self.lanes.iter().filter(|known| known.asked_at <= moment).map(|known| known.number).collect()
     }
 

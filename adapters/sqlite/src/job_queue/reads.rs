@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portwright_domain::job::{Job, JobId, QueueName};
+use portwright_domain::job::{Job, JobId, QueueName, WorkerId};
 use portwright_domain::page::{Page, PageRequest, Position, Rest};
 use portwright_domain::ports::job_queue::{JobFilter, QueueStatus, REMEMBERED, Removed};
 use portwright_domain::user::{SortKey, UserId};
@@ -100,6 +100,14 @@ fn job(row: &Row<'_>, now: Timestamp) -> Result<Job> {
 pub(super) fn find(connection: &Connection, id: JobId, now: Timestamp) -> Result<Option<Job>> {
     let sql = format!("{JOB} WHERE id = ?");
     connection.prepare_cached(&sql)?.query_row([id.0.as_bytes().as_slice()], |row| job(row, now)).optional()
+}
+
+/// Every worker that holds a job.
+pub(super) fn holders(connection: &Connection) -> Result<Vec<WorkerId>> {
+    let mut statement = connection.prepare_cached("SELECT DISTINCT worker FROM jobs WHERE state = 2")?;
+    let holders =
+        statement.query_map([], |row| Columns::of(row).parsed(|text| WorkerId::parse(text).ok()))?;
+    holders.collect()
 }
 
 /// What is left of the job of this id.

@@ -93,6 +93,20 @@ async fn a_worker_that_waits_is_woken_when_a_scheduled_job_is_due() {
 }
 
 #[tokio::test]
+async fn whoever_follows_a_scheduled_job_is_woken_when_it_is_due() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(portwright_memory::SystemClock);
+    let queue = queue_in(&folder, Limits::default(), clock.clone()).await;
+    let soon = a_job().scheduled_for(clock.now().plus(Duration::from_millis(500))).build();
+    queue.enqueue(std::slice::from_ref(&soon)).await.expect("enqueue works");
+    let seen = queue.find(soon.id).await.expect("find works").expect("it is known");
+    assert_eq!(seen.state, JobState::Scheduled);
+    let changed = queue.changed(&seen, Duration::from_secs(20));
+    let changed = timeout(Duration::from_secs(10), changed).await.expect("it was woken");
+    assert_eq!(changed.expect("changed works").expect("it is known").state, JobState::Ready);
+}
+
+#[tokio::test]
 async fn a_full_disk_is_unavailable_and_recovers() {
     let (_folder, queue) = fresh().await;
     queue.enqueue(&jobs(1)).await.expect("enqueue works");

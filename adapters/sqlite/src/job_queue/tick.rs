@@ -6,6 +6,7 @@ use portwright_domain::{ErrorKind, PortError, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::columns::{Columns, Lane};
+use super::followers::Changes;
 use super::memo::Memo;
 use super::reads;
 use super::record::{self, Record};
@@ -23,6 +24,8 @@ pub(super) struct Tick<'a> {
     pub(super) now: Timestamp,
     /// The jobs that came to their end.
     pub(super) ended: Vec<(JobId, Outcome)>,
+    /// The jobs that others see differently now.
+    pub(super) changes: Changes,
     /// Whether a worker that found nothing might find something now.
     pub(super) stirred: bool,
 }
@@ -52,7 +55,7 @@ impl Tick<'_> {
         }
         self.connection.execute_batch("ROLLBACK TO enqueue; RELEASE enqueue")?;
         self.memo.waiting = waiting;
-        Ok(Err(PortError::new(ErrorKind::Unavailable, "jobs.enqueue", "the queue is full")))
+        Ok(Err(PortError::new(ErrorKind::Unavailable, "jobs.enqueue", Limits::FULL)))
     }
 
     fn insert(&mut self, jobs: &[NewJob]) -> Result<Vec<Enqueued>> {
@@ -132,6 +135,7 @@ impl Tick<'_> {
         let before = record.life.state();
         let answer = step(&mut record.life);
         record::update(self.connection, &record)?;
+        self.changes.note(record.id);
         let after = record.life.state();
         match (waits(before), waits(after)) {
             (true, false) => self.memo.waiting -= 1,
@@ -154,9 +158,12 @@ impl Tick<'_> {
 
     /// Scheduled jobs whose moment has come are ready.
     pub(super) fn fall_due(&mut self) -> Result<()> {
+        const DUE: &str = "SELECT id FROM jobs WHERE state = 0 AND due <= ? ORDER BY due LIMIT ?";
         const SQL: &str = "UPDATE jobs SET state = 1, due = NULL WHERE number IN \
              (SELECT number FROM jobs WHERE state = 0 AND due <= ? ORDER BY due LIMIT ?)";
-        let fallen = self.connection.prepare_cached(SQL)?.execute(params![self.now.unix_micros(), SLICE])?;
+        let due = params![self.now.unix_micros(), SLICE];
+        self.changes.note_all(self.connection, DUE, due)?;
+        let fallen = self.connection.prepare_cached(SQL)?.execute(due)?;
         self.stirred |= fallen > 0;
         Ok(())
     }
@@ -198,13 +205,17 @@ impl Tick<'_> {
         const REMEMBER: &str = "INSERT OR REPLACE INTO removed (id, created_by, removed_at) \
              SELECT id, created_by, ? FROM jobs WHERE state > 2 AND state = ? AND finished_at <= ? \
              ORDER BY finished_at LIMIT ?";
+        const REMOVED: &str = "SELECT id FROM jobs \
+             WHERE state > 2 AND state = ? AND finished_at <= ? ORDER BY finished_at LIMIT ?";
         const REMOVE: &str = "DELETE FROM jobs WHERE number IN (SELECT number FROM jobs \
              WHERE state > 2 AND state = ? AND finished_at <= ? ORDER BY finished_at LIMIT ?)";
         let (state_number, ended_by) = (record::number_of(state), ended_by.unix_micros());
         let remember = params![self.now.unix_micros(), state_number, ended_by, most];
         let removed = self.connection.prepare_cached(REMEMBER)?.execute(remember)?;
         if removed > 0 {
-            self.connection.prepare_cached(REMOVE)?.execute(params![state_number, ended_by, most])?;
+            let remove = params![state_number, ended_by, most];
+            self.changes.note_all(self.connection, REMOVED, remove)?;
+            self.connection.prepare_cached(REMOVE)?.execute(remove)?;
             self.memo.take_ended(state, removed as u64);
         }
         Ok(())

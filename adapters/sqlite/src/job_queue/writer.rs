@@ -16,6 +16,7 @@ use rusqlite::{Connection, Result};
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
+use super::followers::{Changes, Followers};
 use super::hand_back::{Answer, HandBack, leases};
 use super::log::Log;
 use super::memo::Memo;
@@ -79,6 +80,7 @@ pub(super) struct Writer {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) inbox: Receiver<Message>,
     pub(super) waiters: Arc<Waiters>,
+    pub(super) followers: Arc<Followers>,
     pub(super) disk: Arc<Disk>,
     pub(super) log: Log,
     pub(super) parked: Vec<Parked>,
@@ -88,6 +90,7 @@ pub(super) struct Writer {
 /// What a transaction came to.
 struct Committed {
     ended: Vec<(JobId, Outcome)>,
+    changes: Changes,
     /// Jobs for those parked at these places, in order.
     handed: Vec<(usize, Vec<LeasedJob>)>,
     next_due: Option<Timestamp>,
@@ -169,6 +172,7 @@ impl Writer {
             limits: &self.limits,
             now: self.clock.now(),
             ended: Vec::new(),
+            changes: self.followers.changes(),
             stirred: false,
         };
         tick.fall_due()?;
@@ -185,15 +189,16 @@ impl Writer {
             }
         }
         tick.remove_surplus()?;
-        let (next_due, ended) = (tick.next_due()?, tick.ended);
+        let (next_due, ended, changes) = (tick.next_due()?, tick.ended, tick.changes);
         execute("COMMIT")?;
-        Ok(Committed { ended, handed, next_due })
+        Ok(Committed { ended, changes, handed, next_due })
     }
 
     fn tell(&mut self, group: Vec<Box<dyn Work>>, committed: Committed) -> Vec<Lease> {
         let commit = self.disk.committed();
         self.next_due = committed.next_due;
         self.waiters.tell(committed.ended);
+        self.followers.tell(committed.changes);
         let mut unheard = Vec::new();
         for parked in &mut self.parked {
             parked.tried = true;

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 /// Headers that mean something to a client, so that whoever gets one should have been told.
-const TOLD: [&str; 15] = [
+const TOLD: [&str; 16] = [
     "allow",
     "cache-control",
     "consistency-token",
@@ -15,6 +15,7 @@ const TOLD: [&str; 15] = [
     "etag",
     "link",
     "location",
+    "preference-applied",
     "ratelimit",
     "ratelimit-policy",
     "retry-after",

@@ -78,18 +78,34 @@ fn every_reference_leads_somewhere_and_every_operation_has_a_name() {
     }
 }
 
-/// A path of this template at which there is something, whatever it is about.
-fn existing(template: &str, user: &Caller) -> String {
-    template.replace("{id}", user.id()).replace("{code}", "not-found")
+/// A user who may do little, with a job that has ended.
+struct Somebody {
+    user: Caller,
+    job: String,
+}
+
+impl Somebody {
+    async fn of(app: &TestApp) -> Self {
+        let user = app.user("user").await;
+        let job = user.start_primes(100).await["id"].as_str().expect("an id").to_owned();
+        app.drain_jobs().await;
+        Self { user, job }
+    }
+
+    /// A path of this template at which there is something, whatever it is about.
+    fn path(&self, template: &str) -> String {
+        let id = if template.starts_with("/jobs/") { &self.job } else { self.user.id() };
+        template.replace("{id}", id).replace("{code}", "not-found").replace("{name}", "cpu")
+    }
 }
 
 #[tokio::test]
 async fn the_router_knows_every_documented_operation_and_demands_what_the_document_says() {
     let app = TestApp::embedded().await;
-    let (admin, user) = (app.admin().await, app.user("user").await);
+    let (admin, somebody) = (app.admin().await, Somebody::of(&app).await);
     let document = portwright_http::document().value;
     for (template, method, operation) in operations(&document) {
-        let (path, described) = (existing(template, &user), Described::new(&document, operation));
+        let (path, described) = (somebody.path(template), Described::new(&document, operation));
         let body = operation.get("requestBody").map(|_| json!({}));
         let call = async |caller: &Caller| {
             let request = caller.request(method.clone(), &path);
@@ -108,20 +124,20 @@ async fn the_router_knows_every_documented_operation_and_demands_what_the_docume
             assert!(![401, 403, 404, 405].contains(&answer.status), "{method} {path}: {}", answer.text);
         }
         // The roles that may not, are told so in the document.
-        let answer = call(&user).await;
+        let answer = call(&somebody.user).await;
         assert!(
             described.statuses().contains(&answer.status),
             "{method} {path}: {} is not listed",
             answer.status
         );
     }
-    admin.delete(&user.path()).await.expect(204);
+    admin.delete(&somebody.user.path()).await.expect(204);
 }
 
 #[tokio::test]
 async fn the_router_knows_no_method_and_no_path_that_is_not_documented() {
     let app = TestApp::embedded().await;
-    let (admin, user) = (app.admin().await, app.user("user").await);
+    let (admin, somebody) = (app.admin().await, Somebody::of(&app).await);
     let document = portwright_http::document().value;
     let documented: BTreeSet<_> = operations(&document).iter().map(|(path, ..)| (*path).to_owned()).collect();
     for template in &documented {
@@ -130,8 +146,8 @@ async fn the_router_knows_no_method_and_no_path_that_is_not_documented() {
         };
         for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             if !has(&method) {
-                let answer =
-                    admin.send(admin.request(method, &existing(template, &user)).json(&json!({}))).await;
+                let request = admin.request(method, &somebody.path(template)).json(&json!({}));
+                let answer = admin.send(request).await;
                 answer.expect_problem(405, "method-not-allowed");
             }
         }
@@ -203,7 +219,7 @@ async fn the_router_knows_no_method_and_no_path_that_is_not_documented() {
             continue;
         }
         // At `/users/{id}` there is nothing of that name.
-        let answer = admin.get(&existing(path, &user)).await;
+        let answer = admin.get(&somebody.path(path)).await;
         assert_eq!(answer.status, 404, "{path}: {}", answer.text);
         answer.expect_problem(404, "not-found");
     }

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use portwright::config::Registration;
+use portwright_domain::job::Outcome;
 use portwright_e2e::app::{ADMIN, PASSWORD, new_user};
+use portwright_e2e::work::InHand;
 use portwright_e2e::{Answer, Caller, TestApp};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -89,6 +92,9 @@ async fn no_operation_answers_what_the_document_does_not_list() {
     sessions(&app, &mut tourist).await;
     users(&app, &mut tourist).await;
     conditions(&app, &mut tourist).await;
+    jobs(&app, &mut tourist).await;
+    queues(&app, &mut tourist).await;
+    compute(&app, &mut tourist).await;
     service(&app, &mut tourist).await;
     tourist.has_seen_everything();
 
@@ -208,6 +214,78 @@ async fn conditions(app: &TestApp, tourist: &mut Tourist) {
     tourist.ask_with(&app.nobody(), "POST /auth/login", credentials, &key, 409).await;
 }
 
+async fn jobs(app: &TestApp, tourist: &mut Tourist) {
+    let (admin, user, nobody) = (app.admin().await, app.user("user").await, app.nobody());
+    let waiting = format!("/jobs/{}", user.start_primes(100).await["id"].as_str().expect("an id"));
+    for (caller, status) in [(&admin, 200), (&user, 403), (&nobody, 401)] {
+        tourist.ask(caller, "GET /jobs?page=1&limit=2&state=ready", Value::Null, status).await;
+    }
+    tourist.ask(&admin, "GET /jobs?state=lost", Value::Null, 422).await;
+    for (caller, path, status) in
+        [(&user, &waiting, 200), (&nobody, &waiting, 401), (&admin, &"/jobs/nonsense".to_owned(), 404)]
+    {
+        tourist.ask(caller, &format!("GET {path}"), Value::Null, status).await;
+    }
+    let retry = format!("POST {waiting}/retry");
+    for (caller, status) in [(&admin, 409), (&user, 403), (&nobody, 401)] {
+        tourist.ask(caller, &retry, Value::Null, status).await;
+    }
+    let stop = format!("DELETE {waiting}");
+    for (caller, status) in [(&nobody, 401), (&user, 204), (&user, 409)] {
+        tourist.ask(caller, &stop, Value::Null, status).await;
+    }
+    tourist.ask(&admin, &retry, Value::Null, 202).await;
+    tourist.ask(&admin, "POST /jobs/nonsense/retry", Value::Null, 404).await;
+    app.drain_jobs().await;
+    tourist.ask(&user, &stop, Value::Null, 409).await;
+    for what in [&retry, &stop] {
+        tourist.ask(&app.nobody(), what, Value::Null, 401).await;
+    }
+    let brief = TestApp::with(|config| config.jobs.limits.succeeded.jobs = 0).await;
+    let gone =
+        format!("/jobs/{}", brief.admin().await.start_primes(100).await["id"].as_str().expect("an id"));
+    brief.drain_jobs().await;
+    let admin = brief.admin().await;
+    for what in [format!("GET {gone}"), format!("DELETE {gone}"), format!("POST {gone}/retry")] {
+        tourist.ask(&admin, &what, Value::Null, 410).await;
+    }
+}
+
+async fn queues(app: &TestApp, tourist: &mut Tourist) {
+    let (admin, user, nobody) = (app.admin().await, app.user("user").await, app.nobody());
+    for (caller, status) in [(&admin, 200), (&user, 403), (&nobody, 401)] {
+        tourist.ask(caller, "GET /queues", Value::Null, status).await;
+    }
+    for verb in ["pause", "resume"] {
+        let what = format!("POST /queues/cpu/{verb}");
+        for (caller, status) in [(&admin, 204), (&user, 403), (&nobody, 401)] {
+            tourist.ask(caller, &what, Value::Null, status).await;
+        }
+        tourist.ask(&admin, &what.replace("cpu", "CPU"), Value::Null, 404).await;
+    }
+}
+
+async fn compute(app: &TestApp, tourist: &mut Tourist) {
+    let user = app.user("user").await;
+    let what = "POST /compute/primes";
+    let query = json!({"below": 100});
+    tourist.ask(&app.nobody(), what, query.clone(), 401).await;
+    tourist.ask(&user, what, json!({"below": -1}), 422).await;
+    for outcome in [
+        (Outcome::Succeeded(Bytes::from_static(br#"{"count":0,"largest":null}"#)), 200),
+        (Outcome::Failed(Bytes::from_static(br#"{"code":"stopped"}"#)), 422),
+        (Outcome::Cancelled, 502),
+    ] {
+        let (outcome, status) = outcome;
+        let end = async { InHand::next(app.jobs()).await.end(outcome).await };
+        let (_, ()) = tokio::join!(tourist.ask(&user, what, query.clone(), status), end);
+    }
+    let prefer = [("Prefer", "respond-async")];
+    tourist.ask_with(&user, what, query.clone(), &prefer, 202).await;
+    let full = TestApp::with(|config| config.jobs.limits.waiting = 0).await;
+    tourist.ask_with(&full.user("user").await, what, query, &prefer, 503).await;
+}
+
 async fn service(app: &TestApp, tourist: &mut Tourist) {
     let nobody = app.nobody();
     for what in [
@@ -228,9 +306,12 @@ async fn service(app: &TestApp, tourist: &mut Tourist) {
 /// What the edge says to any request, to every operation.
 async fn bad_requests(app: &TestApp, tourist: &mut Tourist) {
     let (admin, user) = (app.admin().await, app.user("user").await);
+    let job = user.start_primes(100).await["id"].as_str().expect("an id").to_owned();
+    app.drain_jobs().await;
     let document = tourist.document.clone();
     for (template, method, operation) in operations(&document) {
-        let path = template.replace("{id}", user.id()).replace("{code}", "not-found");
+        let id = if template.starts_with("/jobs/") { &job } else { user.id() };
+        let path = template.replace("{id}", id).replace("{code}", "not-found").replace("{name}", "cpu");
         let what = format!("{method} {path}");
         tourist.ask(&admin, &format!("{what}?surprise=1"), json!({}), 422).await;
         if method != Method::GET {

@@ -2,11 +2,13 @@
 //!
 //! - `caller`: what whoever wants work done may rely on.
 //! - `worker`: how jobs are leased and settled.
-//! - `waiting`: for an end, for a job, and giving it up.
+//! - `waiting`: for an end, for a job, and giving it up; and asking at the same time.
+//! - `following`: a job, change by change.
 //! - `recovery`: what becomes of the jobs of a worker that is gone.
 //! - `limits`: what a queue takes, and what it keeps; a suite of its own, on a queue with small [`limits::LIMITS`].
 
 mod caller;
+mod following;
 pub mod limits;
 mod recovery;
 mod waiting;
@@ -106,8 +108,23 @@ contract! {
             a_call_waits_for_the_holder_of_its_unique_key,
             many_calls_at_once_are_each_told_their_own_outcome,
             enqueuing_one_id_a_thousand_times_at_once_is_one_job,
+            of_a_cancelling_and_an_end_at_once_one_wins,
             whoever_waits_for_a_job_is_woken_by_all_that_makes_one_ready,
             a_job_for_a_worker_that_went_away_is_for_another,
+        },
+        following::{
+            a_job_that_differs_already_is_answered_at_once,
+            whoever_follows_a_job_is_woken_by_its_start,
+            whoever_follows_a_job_is_woken_by_its_progress,
+            whoever_follows_a_job_is_woken_by_every_end,
+            whoever_follows_a_job_is_woken_when_it_is_tried_again,
+            whoever_follows_a_job_is_woken_by_its_cancelling,
+            whoever_follows_a_job_is_woken_when_its_worker_is_gone,
+            a_job_of_which_nothing_is_known_any_more_is_none,
+            a_job_that_does_not_change_is_answered_as_it_was_seen,
+            all_who_follow_one_job_are_woken,
+            an_end_between_the_look_and_the_wait_is_not_missed,
+            following_a_job_meets_its_last_state,
         },
         recovery::{
             a_renewed_lease_keeps_all_jobs_of_its_worker,
@@ -124,6 +141,7 @@ contract! {
             who_crashed_among_others_is_not_to_blame,
             reclaiming_twice_at_once_gives_back_each_job_once,
             a_job_that_no_worker_serves_is_dead_after_a_day,
+            a_clock_that_jumps_ends_no_job_that_waits,
             a_job_that_is_served_waits_as_long_as_it_takes,
         },
     }
@@ -143,6 +161,7 @@ contract! {
             a_removed_job_is_remembered_for_a_day,
             a_job_that_is_tried_again_is_kept,
             whoever_waits_is_told_even_if_nothing_is_kept,
+            whoever_follows_a_job_is_woken_by_its_removal,
         },
     }
 }

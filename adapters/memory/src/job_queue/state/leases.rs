@@ -2,7 +2,7 @@
 
 use portwright_domain::Timestamp;
 use portwright_domain::job::{JobId, Lease, LeasedJob, Progress, WorkerId};
-use portwright_domain::ports::job_queue::{AGEING, LeaseRequest, Renewal, Settled, Settlement, UNSERVED};
+use portwright_domain::ports::job_queue::{AGEING, LeaseRequest, Renewal, Settled, Settlement};
 
 use super::State;
 
@@ -75,7 +75,7 @@ impl State {
     /// Whether the lease is the job's newest, and so the report was taken.
     pub(in crate::job_queue) fn report(&mut self, lease: &Lease, progress: &Progress) -> bool {
         let record = self.jobs.get_mut(&lease.job).filter(|record| record.life.is_held_by(lease));
-        record.map(|record| record.progress = progress.clone()).is_some()
+        record.map(|record| record.set_progress(progress.clone())).is_some()
     }
 
     /// Gives back all jobs of a worker that crashed; returns how many.
@@ -92,7 +92,7 @@ impl State {
     pub(in crate::job_queue) fn reclaim(&mut self, now: Timestamp) -> u64 {
         let ended = self.workers.iter().filter(|(_, worker)| worker.lease_ends <= now);
         let ended: Vec<WorkerId> = ended.map(|(id, _)| id.clone()).collect();
-        for id in self.ready.not_served_since(now.minus(UNSERVED)) {
+        for id in self.ready.not_served(now) {
             self.step(id, now, |life| life.give_up(now));
         }
         ended.iter().map(|worker| self.bury(worker, now)).sum()

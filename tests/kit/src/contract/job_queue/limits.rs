@@ -26,7 +26,7 @@ fn urgent(number: u32) -> NewJob {
 
 async fn refused(port: &Fixture<dyn Queue>, jobs: &[NewJob]) {
     let refused = port.port.enqueue(jobs).await.expect_err("the queue is full");
-    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    assert_eq!((refused.kind(), refused.detail()), (ErrorKind::Unavailable, Limits::FULL));
     for job in jobs {
         assert_eq!(port.port.find(job.id).await.expect("find works"), None, "all or none");
     }
@@ -73,6 +73,22 @@ pub(super) async fn what_was_taken_is_never_refused_later(port: Fixture<dyn Queu
     }
     port.advance(Duration::from_secs(1)).await;
     assert_eq!(port.lease(&want("two", 100)).await.len(), 22);
+}
+
+pub(super) async fn whoever_follows_a_job_is_woken_by_its_removal(port: Fixture<dyn Queue>) {
+    end(&port, 1, &done()).await;
+    let more = async {
+        for number in 2..=4 {
+            end(&port, number, &done()).await;
+        }
+    };
+    assert_eq!(port.woken_by(&job(1), more).await, None, "it was too many");
+    end(&port, 5, &Outcome::Failed(Bytes::new())).await;
+    let old = async {
+        port.advance(Duration::from_hours(1)).await;
+        port.port.reclaim().await.expect("reclaim works");
+    };
+    assert_eq!(port.woken_by(&job(5), old).await, None, "it was too old");
 }
 
 async fn end(port: &Fixture<dyn Queue>, number: u32, outcome: &Outcome) {

@@ -191,19 +191,25 @@ pub(super) async fn reclaiming_twice_at_once_gives_back_each_job_once(port: Fixt
     assert_eq!(reapers.join_all().await.into_iter().sum::<u64>(), 50);
 }
 
+impl Fixture<dyn Queue> {
+    /// With a worker that asks for what it knows, and with regular looks for what nobody serves.
+    async fn half_a_day_passes(&self) {
+        assert_eq!(self.state(&job(1)).await, JobState::Ready);
+        for _ in 0..12 {
+            self.advance(UNSERVED / 24).await;
+            self.lease(&want("one", 10)).await;
+            self.port.reclaim().await.expect("reclaim works");
+        }
+    }
+}
+
 pub(super) async fn a_job_that_no_worker_serves_is_dead_after_a_day(port: Fixture<dyn Queue>) {
     let newer = JobBuilder::number(2).at_version(9).build();
     port.enqueue(&JobBuilder::number(1).of_task("test.unknown").build()).await;
     port.enqueue(&newer).await;
-    port.advance(UNSERVED / 2).await;
+    port.half_a_day_passes().await;
     port.enqueue(&JobBuilder::number(3).of_task("test.unknown").build()).await;
-    port.lease(&want("one", 10)).await;
-    port.port.reclaim().await.expect("reclaim works");
-    assert_eq!(port.state(&job(1)).await, JobState::Ready);
-
-    port.advance(UNSERVED / 2).await;
-    port.lease(&want("one", 10)).await;
-    port.port.reclaim().await.expect("reclaim works");
+    port.half_a_day_passes().await;
     for unserved in [job(1), newer] {
         let outcome = port.find(unserved.id).await.outcome;
         let Some(Outcome::Dead(death)) = outcome else {
@@ -212,6 +218,16 @@ pub(super) async fn a_job_that_no_worker_serves_is_dead_after_a_day(port: Fixtur
         assert_eq!(death.cause, CauseOfDeath::NotServed);
     }
     assert_eq!(port.state(&job(3)).await, JobState::Ready, "it came later");
+}
+
+pub(super) async fn a_clock_that_jumps_ends_no_job_that_waits(port: Fixture<dyn Queue>) {
+    port.enqueue(&job(1)).await;
+    for _ in 0..10 {
+        port.port.reclaim().await.expect("reclaim works");
+        port.advance(UNSERVED * 2).await;
+    }
+    assert_eq!(port.state(&job(1)).await, JobState::Ready);
+    assert_eq!(port.start("one").await.lease.job, job(1).id);
 }
 
 pub(super) async fn a_job_that_is_served_waits_as_long_as_it_takes(port: Fixture<dyn Queue>) {

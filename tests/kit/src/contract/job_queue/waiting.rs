@@ -1,11 +1,11 @@
-//! Waiting: for an end, for a job, and giving it up.
+//! Waiting: for an end, for a job, and giving it up; and asking at the same time.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use portwright_domain::job::{Enqueued, JobState, LeasedJob, Outcome};
-use portwright_domain::ports::job_queue::{LeaseRequest, Settled, Settlement, Verdict};
+use portwright_domain::ports::job_queue::{Cancelled, LeaseRequest, Settled, Settlement, Verdict};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -101,6 +101,24 @@ pub(super) async fn enqueuing_one_id_a_thousand_times_at_once_is_one_job(port: F
     let known = answers.iter().filter(|answer| **answer == Enqueued::Known).count();
     assert_eq!((new, known), (1, 999));
     assert_eq!(ids(&port.lease(&want("one", 10)).await), [job(1).id]);
+}
+
+pub(super) async fn of_a_cancelling_and_an_end_at_once_one_wins(port: Fixture<dyn Queue>) {
+    for number in 1..=50 {
+        port.enqueue(&job(number)).await;
+        let lease = port.start("one").await.lease;
+        // Each has its turn to be asked first.
+        let cancelled = if number % 2 == 0 {
+            tokio::join!(port.port.cancel(lease.job), port.finish(&lease, done())).0
+        } else {
+            tokio::join!(port.finish(&lease, done()), port.port.cancel(lease.job)).1
+        };
+        let cancelled = cancelled.expect("cancel works");
+        assert!(matches!(cancelled, Cancelled::Requested | Cancelled::TooLate), "{cancelled:?}");
+        let ended = port.find(lease.job).await;
+        assert_eq!((ended.state, ended.outcome), (JobState::Succeeded, Some(done())));
+        assert_eq!(port.port.cancel(lease.job).await.expect("cancel works"), Cancelled::TooLate);
+    }
 }
 
 pub(super) async fn whoever_waits_for_a_job_is_woken_by_all_that_makes_one_ready(port: Fixture<dyn Queue>) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use portwright_domain::Timestamp;
 use portwright_domain::access::Role;
+use portwright_domain::avatar::{Avatar, AvatarId, PictureKind};
 use portwright_domain::ports::Store;
 use portwright_domain::user::{Email, PasswordHash, PersonName, User, UserId, Version};
 use uuid::Uuid;
@@ -43,6 +44,9 @@ fn extreme_users() -> Vec<User> {
             is_active: n % 2 == 0,
             is_email_verified: n % 4 < 2,
             password: hash(&format!("$argon2id$v=19${}", "p".repeat(n * 20))),
+            avatar: (n % 2 == 0)
+                .then(|| Avatar { id: AvatarId(ids[n % 3]), kind: PictureKind::ALL[(n / 2) % 3] }),
+            avatar_upload: (n % 5 < 2).then(|| AvatarId(ids[(n / 5) % 3])),
             last_login: (n % 3 > 0).then(|| times[(n / 3) % 6]),
             created_at: times[n % 6],
             updated_at: times[(n / 2) % 6],
@@ -132,6 +136,8 @@ pub(super) async fn an_update_replaces_everything_but_id_creation_and_last_login
         is_active: false,
         is_email_verified: true,
         password: hash("new"),
+        avatar: Some(Avatar { id: AvatarId(Uuid::max()), kind: PictureKind::WebP }),
+        avatar_upload: Some(AvatarId(Uuid::nil())),
         last_login: None,
         created_at: later,
         updated_at: later,
