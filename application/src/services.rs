@@ -117,11 +117,10 @@ impl Services {
             compute: compute.clone(),
             queue,
             store: store.clone(),
-            transactions: transactions.clone(),
             storage,
             clock: clock.clone(),
         };
-        let imports = Imports::new(&transfer, hasher.clone());
+        let imports = Imports::new(&transfer, transactions.clone(), hasher.clone());
         let idempotency = Idempotency::new(transactions.clone(), clock.clone());
         let limit = SignInLimit::new(limiter, policy.login, observer.clone());
         let tools = Tools { store, transactions, hasher, tokens, sealer, clock, ids, observer };

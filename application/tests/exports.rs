@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portwright_application::exports::{ExportFormat, ExportReport, KEPT};
+use portwright_application::exports::{ExportFormat, ExportOrder, ExportReport, KEPT};
 use portwright_application::transfers::TransferError;
 use portwright_domain::ErrorKind;
 use portwright_domain::access::Role;
@@ -19,7 +19,8 @@ use crate::transfers::{Office, file, file_of};
 impl Office {
     async fn order(&self, format: ExportFormat, filter: UserFilter) -> JobId {
         let exports = &self.world.services.exports;
-        exports.begin(self.admin.principal(), format, filter).await.expect("it is taken").value.spec.id
+        let order = ExportOrder::of(format, filter);
+        exports.begin(self.admin.principal(), None, order).await.expect("it is taken").spec.id
     }
 
     async fn open(&self, id: JobId) -> Result<(ExportFormat, Object), TransferError> {

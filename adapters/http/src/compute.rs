@@ -13,8 +13,8 @@ use portwright_application::{Jobs, Primes};
 use portwright_domain::ports::Sealer;
 
 use self::primes::{PrimesBody, PrimesQueryBody};
-pub(crate) use self::run::LIMITS;
 use self::run::{Ended, Ran, asked_by, run};
+pub(crate) use self::run::{LIMITS, of_engine};
 use crate::body::JsonBody;
 use crate::consistency::newest;
 use crate::jobs::body::JobBody;

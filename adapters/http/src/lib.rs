@@ -2,6 +2,7 @@
 
 mod api;
 mod body;
+mod body_digest;
 mod compute;
 mod conditional;
 mod consistency;
@@ -28,6 +29,7 @@ mod server;
 mod sessions;
 mod tags;
 mod trace;
+mod transfers;
 mod unknown_parameters;
 mod users;
 

@@ -105,7 +105,8 @@ fn of_task(job: JobId, error: Value) -> Problem {
         .with_error(error)
 }
 
-fn of_engine(error: ComputeError) -> Problem {
+/// Why a call has no result, or was not made at all.
+pub(crate) fn of_engine(error: ComputeError) -> Problem {
     match error {
         ComputeError::Dead { job, cause } => {
             Problem::new(ProblemCode::JobDead).with_detail(format!("job {job}: {}", dead_of(cause).detail))

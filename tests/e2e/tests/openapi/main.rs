@@ -78,23 +78,30 @@ fn every_reference_leads_somewhere_and_every_operation_has_a_name() {
     }
 }
 
-/// A user who may do little, with a job that has ended.
+/// A user who may do little, with a job that has ended, beside an export.
 struct Somebody {
     user: Caller,
     job: String,
+    export: String,
 }
 
 impl Somebody {
     async fn of(app: &TestApp) -> Self {
         let user = app.user("user").await;
         let job = user.start_primes(100).await["id"].as_str().expect("an id").to_owned();
+        let order = app.admin().await.post("/users/export", &json!({"format": "csv"})).await;
+        let export = order.body(202)["id"].as_str().expect("an id").to_owned();
         app.drain_jobs().await;
-        Self { user, job }
+        Self { user, job, export }
     }
 
     /// A path of this template at which there is something, whatever it is about.
     fn path(&self, template: &str) -> String {
-        let id = if template.starts_with("/jobs/") { &self.job } else { self.user.id() };
+        let id = match template {
+            "/users/exports/{id}" => &self.export,
+            _ if template.starts_with("/jobs/") => &self.job,
+            _ => self.user.id(),
+        };
         template.replace("{id}", id).replace("{code}", "not-found").replace("{name}", "cpu")
     }
 }
