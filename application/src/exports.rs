@@ -105,7 +105,7 @@ pub struct Exports {
 #[service(name = "users")]
 impl Exports {
     pub(crate) fn new(tools: &Tools) -> Self {
-        let Tools { compute, queue, store, storage, clock } = tools.clone();
+        let Tools { compute, queue, store, transactions: _, storage, clock } = tools.clone();
         Self { compute, queue, store, storage, clock }
     }
 

@@ -67,8 +67,8 @@ pub struct Imports {
 
 #[service(name = "users")]
 impl Imports {
-    pub(crate) fn new(tools: &Tools, transactions: Transactions, hasher: Arc<dyn PasswordHasher>) -> Self {
-        let Tools { compute, queue, store, storage, clock } = tools.clone();
+    pub(crate) fn new(tools: &Tools, hasher: Arc<dyn PasswordHasher>) -> Self {
+        let Tools { compute, queue, store, transactions, storage, clock } = tools.clone();
         let hashing = Semaphore::new(hasher.at_once());
         Self { compute, queue, store, transactions, storage, clock, hasher, hashing }
     }

@@ -3,6 +3,7 @@
 // What `#[service]` writes names this crate by its name, here as anywhere.
 extern crate self as portwright_application;
 
+pub mod avatars;
 pub mod cached;
 pub mod compute;
 pub mod exports;
@@ -23,6 +24,7 @@ mod jitter;
 mod reads;
 mod sign_in_limit;
 
+pub use avatars::{AvatarError, Avatars};
 pub use exports::Exports;
 pub use idempotency::Idempotency;
 pub use imports::Imports;

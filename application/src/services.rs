@@ -9,6 +9,7 @@ use portwright_domain::ports::{
 };
 use portwright_domain::session::SessionLimits;
 
+use crate::avatars::Avatars;
 use crate::compute::{Compute, Defaults, TaskRegistry};
 use crate::exports::Exports;
 use crate::health::HealthChecks;
@@ -69,6 +70,8 @@ pub struct Policy {
 pub struct Services {
     /// Users.
     pub users: Arc<Users>,
+    /// Their pictures.
+    pub avatars: Arc<Avatars>,
     /// Sessions.
     pub sessions: Arc<Sessions>,
     /// Idempotency keys.
@@ -98,9 +101,19 @@ impl Services {
         let jobs = Jobs::new(queue.clone(), store.clone());
         let compute = Compute::new(queue.clone(), clock.clone(), ids.clone(), observer.clone(), policy.jobs);
         let transactions = Transactions::new(store.clone(), observer.clone()).ringing(compute.bell().clone());
+        let transfer = transfers::Tools {
+            compute: compute.clone(),
+            queue,
+            store: store.clone(),
+            transactions: transactions.clone(),
+            storage,
+            clock: clock.clone(),
+        };
+        let avatars = Arc::new(Avatars::new(&transfer, ids.clone()));
         let users = Arc::new(Users::new(
             store.clone(),
             transactions.clone(),
+            avatars.clone(),
             hasher.clone(),
             clock.clone(),
             ids.clone(),
@@ -113,19 +126,13 @@ impl Services {
             clock: clock.clone(),
             ids: ids.clone(),
         };
-        let transfer = transfers::Tools {
-            compute: compute.clone(),
-            queue,
-            store: store.clone(),
-            storage,
-            clock: clock.clone(),
-        };
-        let imports = Imports::new(&transfer, transactions.clone(), hasher.clone());
+        let imports = Imports::new(&transfer, hasher.clone());
         let idempotency = Idempotency::new(transactions.clone(), clock.clone());
         let limit = SignInLimit::new(limiter, policy.login, observer.clone());
         let tools = Tools { store, transactions, hasher, tokens, sealer, clock, ids, observer };
         Self {
             users,
+            avatars,
             sessions: Arc::new(Sessions::new(tools, policy, limit)),
             idempotency: Arc::new(idempotency),
             operators: Arc::new(operators),
@@ -142,5 +149,9 @@ impl Services {
 /// Every task of the product. A service with tasks is added here, once.
 #[must_use]
 pub fn task_registry(services: &Services) -> TaskRegistry {
-    TaskRegistry::default().serve(&services.primes).serve(&services.imports).serve(&services.exports)
+    TaskRegistry::default()
+        .serve(&services.primes)
+        .serve(&services.imports)
+        .serve(&services.exports)
+        .serve(&services.avatars)
 }

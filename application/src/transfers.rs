@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::compute::{Call, Compute, ComputeError};
 use crate::exports::Exports;
 use crate::imports::Imports;
+use crate::transact::Transactions;
 
 /// What both directions need.
 #[derive(Clone)]
@@ -20,6 +21,7 @@ pub(crate) struct Tools {
     pub(crate) compute: Compute,
     pub(crate) queue: Arc<dyn JobQueue>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) transactions: Transactions,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) clock: Arc<dyn Clock>,
 }

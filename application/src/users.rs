@@ -9,6 +9,7 @@ use portwright_domain::password::NewPassword;
 use portwright_domain::ports::{Clock, Consistency, IdGenerator, PasswordHasher, Store, UnitOfWork};
 use portwright_domain::user::{Email, PasswordHash, PersonName, User, UserFilter, UserId, UserSort, Version};
 
+use crate::avatars::Avatars;
 use crate::reads;
 use crate::transact;
 use crate::transact::{Committed, MaybeContended, Transactions};
@@ -149,6 +150,7 @@ pub struct UserListing {
 pub struct Users {
     store: Arc<dyn Store>,
     transactions: Transactions,
+    avatars: Arc<Avatars>,
     hasher: Arc<dyn PasswordHasher>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
@@ -158,11 +160,12 @@ impl Users {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         transactions: Transactions,
+        avatars: Arc<Avatars>,
         hasher: Arc<dyn PasswordHasher>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdGenerator>,
     ) -> Self {
-        Self { store, transactions, hasher, clock, ids }
+        Self { store, transactions, avatars, hasher, clock, ids }
     }
 
     /// One user.
@@ -246,7 +249,7 @@ impl Users {
         Ok(after)
     }
 
-    /// Removes a user and all its sessions. `expected` as for [`Users::change`].
+    /// Removes a user with all its sessions and pictures. `expected` as for [`Users::change`].
     pub async fn remove(
         &self,
         caller: Principal,
@@ -254,22 +257,26 @@ impl Users {
         expected: Option<Vec<Version>>,
     ) -> Result<Committed<()>, UserError> {
         authorize(caller, Action::RemoveUser, caller.relation_to(id))?;
-        transact!(self.transactions, "users.remove", |uow| remove_in(uow, id, expected.as_deref()).await)
+        transact!(self.transactions, "users.remove", |uow| {
+            self.remove_in(uow, id, expected.as_deref()).await
+        })
     }
-}
 
-async fn remove_in(
-    uow: &mut dyn UnitOfWork,
-    id: UserId,
-    expected: Option<&[Version]>,
-) -> Result<(), UserError> {
-    let user = uow.users().find(id).await?.ok_or(UserError::NotFound)?;
-    check_version(&user, expected)?;
-    if user.is_active_admin() {
-        leave_an_admin(uow, id).await?;
+    async fn remove_in(
+        &self,
+        uow: &mut dyn UnitOfWork,
+        id: UserId,
+        expected: Option<&[Version]>,
+    ) -> Result<(), UserError> {
+        let user = uow.users().find(id).await?.ok_or(UserError::NotFound)?;
+        check_version(&user, expected)?;
+        if user.is_active_admin() {
+            leave_an_admin(uow, id).await?;
+        }
+        uow.users().remove(id).await?;
+        self.avatars.forget_in(uow, &user).await?;
+        Ok(())
     }
-    uow.users().remove(id).await?;
-    Ok(())
 }
 
 fn check_version(user: &User, expected: Option<&[Version]>) -> Result<(), UserError> {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::unchecked_time_subtraction, reason = "a panic is how a test fails")]
 
+mod avatars;
 mod cached;
 mod compute;
 mod exports;

@@ -11,7 +11,7 @@ use portwright_application::transfers::TransferError;
 use portwright_domain::access::Role;
 use portwright_domain::job::{Job, JobId, JobState, Outcome, WorkerId};
 use portwright_domain::page::{Direction, Limit, PageRequest, Rest};
-use portwright_domain::ports::{Consistency, JobQueue, ObjectBody, Storage};
+use portwright_domain::ports::{Consistency, JobQueue, ObjectBody};
 use portwright_domain::user::{User, UserFilter, UserSort};
 use serde::de::DeserializeOwned;
 

@@ -44,6 +44,12 @@ pub enum Command {
     /// See and change jobs of the server on this host
     #[command(subcommand)]
     Jobs(Jobs),
+    /// List the tasks that workers of this program run
+    Tasks {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Bring the database to this version, or see how far it is
     #[command(subcommand)]
     Migrate(Migrate),

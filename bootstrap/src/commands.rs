@@ -7,6 +7,7 @@ mod jobs;
 mod migrate;
 mod openapi;
 mod serve;
+mod tasks;
 mod users;
 mod worker;
 
@@ -63,6 +64,7 @@ fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
             let config = prepare(overrides, Usual::Command)?;
             return block_on(jobs::run(&config, command));
         }
+        Command::Tasks { json } => tasks::run(&prepare(overrides, Usual::Command)?, program, json)?,
         Command::Migrate(command) => {
             let config = prepare(overrides, Usual::Command)?;
             return block_on(migrate::run(&config, command));

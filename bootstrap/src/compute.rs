@@ -4,6 +4,7 @@
 //!  DATA_DIR/queue.db ◄── SqliteJobQueue ◄─┬── the services of this process, in memory
 //!                                         ├── DATA_DIR/queue.sock ◄── workers, `portwright jobs`
 //!                                         ├── relay (from the outbox), reaper (from workers that are gone)
+//!                                         ├── those who bury the workers of a server that was killed
 //!                                         └── supervisor ── starts workers, buries them
 //! ```
 //! At the end, workers finish first, as long as there is time, while the queue still answers them; then everything around
@@ -15,19 +16,21 @@ use std::time::Duration;
 
 use portwright_application::compute::Relay;
 use portwright_application::compute::reaper::reap;
+use portwright_domain::job::WorkerId;
 use portwright_domain::ports::{HealthProbe, IdGenerator, JobQueue, JobSource};
 use portwright_socket::QueueServer;
 use portwright_sqlite::{SqliteConfig, SqliteJobQueue};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::lifeline;
 use crate::queue_health::QueueHealth;
-use crate::supervisor::{Plan, Supervisor};
+use crate::supervisor::{Plan, Supervisor, is_supervised};
 use crate::wiring::Ambient;
 
 /// The name of the queue's file in the data directory.
@@ -42,6 +45,8 @@ pub struct Engine {
     queue: Arc<SqliteJobQueue>,
     socket: QueueServer,
     supervisor: Option<Supervisor>,
+    /// Workers of a server before this one that hold jobs. They end by themselves, or have already.
+    bereaved: Vec<WorkerId>,
     reap_every: Duration,
     shutdown: Duration,
 }
@@ -56,11 +61,14 @@ impl Engine {
         let file = SqliteConfig::at(config.data_dir.join(QUEUE_FILE));
         let queue = SqliteJobQueue::init(&file, config.jobs.limits, ambient.clock.clone()).await?;
         let queue = Arc::new(queue);
+        let mut bereaved = queue.holders().await?;
+        bereaved.retain(is_supervised);
         let socket = QueueServer::bind(&config.data_dir).map_err(|error| no_socket(config, &error))?;
         Ok(Self {
             supervisor: supervisor(config, &queue, ambient.ids.clone()),
             queue,
             socket,
+            bereaved,
             reap_every: (config.compute.lease / LOOKS_PER_LEASE).min(RAREST_LOOK),
             shutdown: config.shutdown.timeout,
         })
@@ -96,6 +104,7 @@ impl Engine {
         let (queue, source) = (self.queue(), self.source());
         let stop = CancellationToken::new();
         life.spawn("queue socket", self.socket.run(queue, source.clone(), stop.clone()));
+        life.spawn("bereaved workers", bury(source.clone(), self.bereaved, stop.clone()));
         life.spawn("reaper", reap(source, self.reap_every, stop.clone()));
         let relaying = stop.clone();
         life.spawn("relay", async move { relay.run(relaying).await });
@@ -118,6 +127,24 @@ impl Engine {
             let _ = workers.await;
             stop.cancel();
         });
+    }
+}
+
+/// Gives back the jobs of these workers as soon as they are certainly gone, which is long before their leases end.
+async fn bury(source: Arc<dyn JobSource>, bereaved: Vec<WorkerId>, stop: CancellationToken) {
+    if bereaved.is_empty() || stop.run_until_cancelled(sleep(lifeline::LONGEST_AFTERLIFE)).await.is_none() {
+        return;
+    }
+    for worker in bereaved {
+        match source.bury(&worker).await {
+            // It handed them back with its last breath.
+            Ok(0) => {}
+            Ok(jobs) => tracing::warn!(%worker, jobs, "a server was killed, and its jobs were given back"),
+            // Its lease ends, and they are reclaimed then.
+            Err(error) => {
+                tracing::warn!(%error, %worker, "the jobs of a worker whose server was killed stay leased");
+            }
+        }
     }
 }
 

@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 
-/// How long a worker may live after the line was cut. Two seconds are promised; starting a thread may take its time.
+/// How long a worker lives at most after its supervisor is gone.
+pub const LONGEST_AFTERLIFE: Duration = Duration::from_secs(2);
+
+/// How long a worker may live after the line was cut: less than that, since starting a thread may take its time.
 pub const LAST_BREATH: Duration = Duration::from_millis(1500);
 
 /// How long saying something may hold up whoever says it. The socket takes thousands of lines without a reader.

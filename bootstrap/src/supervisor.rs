@@ -54,6 +54,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// If there is little time, it is a third of that.
 const HURRY: Duration = Duration::from_secs(4);
 
+/// What the names of supervised workers begin with.
+const SUPERVISED: &str = "supervised-";
+
+/// Whether a supervisor started this worker, of this server or of one before it.
+#[must_use]
+pub fn is_supervised(worker: &WorkerId) -> bool {
+    worker.as_str().starts_with(SUPERVISED)
+}
+
 /// What the operator decided.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
@@ -197,7 +206,7 @@ impl Supervisor {
     }
 
     fn start(&mut self, place: usize) {
-        let name = format!("worker-{place}-{}", self.ids.next());
+        let name = format!("{SUPERVISED}{place}-{}", self.ids.next());
         let Ok(worker) = WorkerId::parse(&name) else { return tracing::error!(name, "not a name") };
         let now = Instant::now();
         match self.program.start(&worker) {

@@ -125,6 +125,34 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[test]
+fn tasks_are_listed_with_what_counts_for_them_here_and_nothing_is_opened() {
+    let directory = directory("QUEUE_ATTEMPTS=7\n");
+    let (code, stdout, stderr) = run(portwright(&directory).arg("tasks"));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let mut lines = stdout.lines();
+    let header = ["TASK", "VERSION", "QUEUE", "PRIORITY", "ATTEMPTS", "TIMEOUT"];
+    assert_eq!(words(lines.next().expect("a header")), header);
+    let primes = lines.find(|line| line.starts_with("compute.primes ")).expect("a line");
+    assert_eq!(words(primes), ["compute.primes", "1", "cpu", "5", "7", "600", "s"]);
+
+    let (code, stdout, _) = run(portwright(&directory).args(["tasks", "--json"]));
+    assert_eq!(code, Some(0));
+    let rows = stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let primes = rows.into_iter().find(|row| row["name"] == "compute.primes").expect("a row");
+    let expected = serde_json::json!({
+        "name": "compute.primes",
+        "version": 1,
+        "queue": "cpu",
+        "priority": 5,
+        "attempts": 7,
+        "timeoutSeconds": 600.0,
+    });
+    assert_eq!(primes, expected);
+    assert_eq!(fs::read_dir(directory.path()).expect("read").count(), 1, "only .env is there");
+}
+
+#[test]
 fn health_without_a_server_is_exit_1() {
     // Port 1 needs privileges that no test's server has.
     let (code, _, stderr) = run(portwright(&directory("")).args(["health", "ready"]).env("PORT", "1"));

@@ -82,7 +82,13 @@ pub fn api(
             jobs: services.jobs.clone(),
             sealer: sealer.clone(),
         },
-        JobsApi { jobs: services.jobs.clone(), sealer: sealer.clone() },
+        JobsApi {
+            jobs: services.jobs.clone(),
+            sessions: services.sessions.clone(),
+            sealer: sealer.clone(),
+            streams: Arc::default(),
+            draining: draining.clone(),
+        },
         QueuesApi { jobs: services.jobs.clone(), sealer: sealer.clone() },
         ComputeApi { primes: services.primes.clone(), jobs: services.jobs.clone(), sealer },
         OperationsApi {

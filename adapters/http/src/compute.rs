@@ -13,8 +13,8 @@ use portwright_application::{Jobs, Primes};
 use portwright_domain::ports::Sealer;
 
 use self::primes::{PrimesBody, PrimesQueryBody};
-use self::run::{Ended, Ran, asked_by, run};
 pub(crate) use self::run::{LIMITS, of_engine};
+use self::run::{Ran, asked_by, run};
 use crate::body::JsonBody;
 use crate::consistency::newest;
 use crate::jobs::body::JobBody;
@@ -78,13 +78,13 @@ impl ComputeApi {
         let ran = run(&self.jobs, &caller, preference, call).await?;
         let (applied, token) = (preference.applied(), newest(&*self.sealer, &self.jobs).await);
         Ok(match ran {
-            Ran::Ended(Ended { result, job }) => {
-                let body = PrimesBody { result: result.into(), job };
-                PrimesAnswer::Done(Json(body), applied, token)
+            Ran::Ended(result, job) => {
+                let result = result.into();
+                PrimesAnswer::Done(Json(PrimesBody { result, job }), applied, token)
             }
             Ran::GoesOn(job) => {
                 let location = location(&job);
-                PrimesAnswer::GoesOn(Json(*job), location, LOOK_AGAIN, applied, token)
+                PrimesAnswer::GoesOn(Json(job), location, LOOK_AGAIN, applied, token)
             }
         })
     }

@@ -147,7 +147,7 @@ fn tell_null(document: &mut Value) {
 
 /// The framework writes names of headers in upper case.
 fn name_headers(document: &mut Value) {
-    const NAMES: [&str; 8] = [
+    const NAMES: [&str; 9] = [
         "ETag",
         "Location",
         "Link",
@@ -156,6 +156,7 @@ fn name_headers(document: &mut Value) {
         "Content-Security-Policy",
         "Preference-Applied",
         "Retry-After",
+        "X-Accel-Buffering",
     ];
     for (_, operations) in members_mut(&mut document["paths"]) {
         for (_, operation) in members_mut(operations) {
@@ -264,6 +265,11 @@ fn add_parameters(path: &str, method: &str, operation: &mut Value) {
             crate::idempotency::IDEMPOTENCY_KEY,
             "Sent again within 24 h with the same request, it gets the first answer.",
             json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
+        )),
+        "get" if path == "/jobs/{id}/events" => parameters.push(header(
+            jobs::events::LAST_EVENT_ID,
+            "The id of the last event that the client has.",
+            json!({"type": "string"}),
         )),
         "get" if path == "/users" || is_user => {
             parameters.push(header(

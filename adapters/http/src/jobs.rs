@@ -1,30 +1,39 @@
 //! `/jobs`: list, read, follow, stop, run again.
 
 pub(crate) mod body;
+pub(crate) mod events;
 pub(crate) mod query;
+mod streams;
 
 use std::sync::Arc;
 
 use poem::Request;
 use poem_openapi::param::Path;
 use poem_openapi::{ApiResponse, OpenApi};
-use portwright_application::Jobs;
+use portwright_application::{Jobs, Sessions};
 use portwright_domain::page::{PageRequest, Rest};
 use portwright_domain::ports::Sealer;
+use tokio_util::sync::CancellationToken;
 
 use self::body::{JobBody, JobPage};
+use self::events::{EventStream, Following};
+pub(crate) use self::streams::Streams;
 use crate::consistency::newest;
 use crate::json::Json;
 use crate::paging;
 use crate::path_id::PathJobId;
-use crate::principal::Caller;
+use crate::principal::{Caller, bearer_token};
 use crate::refusals::refusals;
 use crate::tags::Tag;
 
 /// The operations on jobs.
 pub(crate) struct JobsApi {
     pub(crate) jobs: Arc<Jobs>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) sealer: Arc<dyn Sealer>,
+    pub(crate) streams: Arc<Streams>,
+    /// Set as soon as the service is about to stop.
+    pub(crate) draining: CancellationToken,
 }
 
 /// In how many seconds it is worth while to look at a job again.
@@ -47,6 +56,22 @@ enum JobAnswer {
     /// The job.
     #[oai(status = 200)]
     Job(Json<JobBody>),
+}
+
+#[derive(ApiResponse)]
+enum EventsAnswer {
+    /// Server-sent events, all of the name `job`. Their data is the job.
+    #[oai(status = 200)]
+    Events(
+        EventStream,
+        #[oai(header = "Cache-Control")] String,
+        /// For proxies that would otherwise collect events.
+        #[oai(header = "X-Accel-Buffering")]
+        String,
+    ),
+    /// The job has ended, and the client has its last event. Clients that come back by themselves stop at this.
+    #[oai(status = 204)]
+    NothingMore,
 }
 
 #[derive(ApiResponse)]
@@ -99,6 +124,34 @@ impl JobsApi {
     async fn read(&self, caller: Caller, id: Path<PathJobId>) -> Result<JobAnswer, ReadRefused> {
         let job = self.jobs.get(caller.0.principal, id.0.0).await?;
         Ok(JobAnswer::Job(Json(job.into())))
+    }
+
+    /// Follow a job
+    ///
+    /// For whoever asked for it, and for admins. Each event shows a state of the job, the first one the present state, the
+    /// last one how it ended. With `Last-Event-ID`, a state that the client has is not told again. A stream lasts for ten
+    /// minutes at most; come back then.
+    #[oai(path = "/:id/events", method = "get", operation_id = "followJob")]
+    async fn follow(
+        &self,
+        caller: Caller,
+        id: Path<PathJobId>,
+        request: &Request,
+    ) -> Result<EventsAnswer, ReadRefused> {
+        let caller = caller.0.principal;
+        let job = self.jobs.get(caller, id.0.0).await?;
+        let following = Following {
+            jobs: self.jobs.clone(),
+            sessions: self.sessions.clone(),
+            draining: self.draining.clone(),
+            caller,
+            token: bearer_token(request).unwrap_or_default().to_owned(),
+            _place: self.streams.take(caller.user_id)?,
+        };
+        Ok(match following.events(job, request) {
+            Some(events) => EventsAnswer::Events(events, "no-store".into(), "no".into()),
+            None => EventsAnswer::NothingMore,
+        })
     }
 
     /// Stop a job

@@ -101,8 +101,6 @@ mod tests {
     use super::*;
 
     fn of(headers: &[&str]) -> String {
-        let request = Request::builder();
-        headers.iter().fold(request, |request, line| request.header(PREFER, *line)).finish();
         let mut request = Request::builder().finish();
         for line in headers {
             request.headers_mut().append(PREFER, line.parse().expect("a header"));

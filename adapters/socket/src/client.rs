@@ -197,7 +197,7 @@ fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Se
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Somebody waits for this answer. If that ends before it was read, nobody has the leases in it.
+/// Somebody waits for this answer. If that ends before it was read, nobody has the leases in it, nor wants any.
 struct Asking<'a> {
     connection: &'a Connection,
     number: u64,
@@ -207,8 +207,8 @@ struct Asking<'a> {
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        let is_outstanding = lock(&self.connection.waiting).remove(&self.number).is_some();
-        if self.owes_receipt && !is_outstanding {
+        lock(&self.connection.waiting).remove(&self.number);
+        if self.owes_receipt {
             // If there is no room for this, the connection is as good as lost, and hands back what nobody received.
             if let Ok(refused) = pack(&Message::Refused(self.number))
                 && self.connection.outgoing.try_send(refused).is_err()

@@ -21,7 +21,7 @@ pub(crate) enum Message {
     Ask(u64, Request),
     /// The leases of that answer have arrived.
     Received(u64),
-    /// Whoever asked for the leases of that answer has gone.
+    /// Whoever asked for the leases of that answer, which may be yet to come, has gone.
     Refused(u64),
 }
 

@@ -96,9 +96,13 @@ async fn leases_of_a_request_that_was_given_up_come_back_while_the_client_lives(
     waiting.abort();
     drop(waiting.await);
 
+    // What was given up is known of when what is asked later is answered.
+    assert_eq!(client.reclaim().await.expect("the connection is up"), 0);
     let job = a_job().build();
     client.enqueue(std::slice::from_ref(&job)).await.expect("taken");
     until_ready(&owner.queue, job.id).await;
+    let found = owner.queue.find(job.id).await.expect("an answer").expect("the job");
+    assert_eq!(found.started_at, None, "nobody leased it for a request that nobody makes any more");
     let leased = client.exchange(&[], &wanting(1, Duration::from_secs(5))).await.expect("an answer").leased;
     assert_eq!(leased.len(), 1, "the next one gets it");
 }

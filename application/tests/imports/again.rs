@@ -7,7 +7,7 @@ use portwright_application::imports::{ImportError, ImportReport};
 use portwright_domain::ErrorKind;
 use portwright_domain::job::{JobState, Outcome};
 use portwright_domain::ports::job_queue::Cancelled;
-use portwright_domain::ports::{JobQueue, JobSource, Storage, Store};
+use portwright_domain::ports::{JobQueue, JobSource, Store};
 use portwright_domain::user::User;
 use portwright_memory::{MemoryStore, PlainHasher};
 use portwright_testkit::faults::{Fault, Flaky, When};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use portwright_domain::ports::{JobQueue, JobSource, ObjectKey, Storage};
+use portwright_domain::ports::{JobQueue, JobSource, ObjectKey};
 
 use crate::transfers::{Office, file_of};
 

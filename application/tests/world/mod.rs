@@ -3,6 +3,7 @@
 mod hasher;
 mod people;
 mod watching;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use portwright_application::compute::Defaults;
 use portwright_application::{Policy, Ports, Services};
 use portwright_domain::job::Backoff;
-use portwright_domain::ports::{HealthProbe, PasswordHasher, Quota, RateLimiter, Store};
+use portwright_domain::ports::{HealthProbe, PasswordHasher, Quota, RateLimiter, Storage, Store};
 use portwright_domain::session::SessionLimits;
 use portwright_memory::{
     FakeSealer, FakeTokens, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore, PlainHasher,
@@ -41,8 +42,8 @@ pub(crate) const POLICY: Policy = Policy {
 pub(crate) struct World {
     pub(crate) services: Services,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) storage: Arc<dyn Storage>,
     pub(crate) queue: Arc<MemoryJobQueue>,
-    pub(crate) storage: Arc<MemoryStorage>,
     pub(crate) hasher: Arc<WatchedHasher>,
     pub(crate) tokens: Arc<FakeTokens>,
     pub(crate) sealer: Arc<FakeSealer>,
@@ -54,6 +55,7 @@ pub(crate) struct World {
 pub(crate) struct Setup {
     pub(crate) policy: Policy,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) storage: Arc<dyn Storage>,
     pub(crate) hasher: Arc<dyn PasswordHasher>,
     pub(crate) limiter: Arc<dyn RateLimiter>,
     pub(crate) probes: Vec<Arc<dyn HealthProbe>>,
@@ -69,18 +71,18 @@ impl World {
         let mut setup = Setup {
             policy: POLICY,
             store: Arc::new(MemoryStore::new()),
+            storage: Arc::new(MemoryStorage::new(clock.clone())),
             hasher: Arc::new(PlainHasher::default()),
             limiter: Arc::new(MemoryRateLimiter::new(10_000, clock.clone())),
             probes: Vec::new(),
         };
         change(&mut setup);
-        let Setup { policy, store, hasher, limiter, probes } = setup;
+        let Setup { policy, store, storage, hasher, limiter, probes } = setup;
         let hasher = Arc::new(WatchedHasher::new(hasher));
         let tokens = Arc::new(FakeTokens::default());
         let sealer = Arc::new(FakeSealer::default());
         let events = Arc::new(Recorder::default());
         let queue = Arc::new(MemoryJobQueue::new(clock.clone()));
-        let storage = Arc::new(MemoryStorage::new(clock.clone()));
         let ports = Ports {
             store: store.clone(),
             queue: queue.clone(),
@@ -95,6 +97,6 @@ impl World {
             probes,
         };
         let services = Services::new(ports, policy);
-        Self { services, store, queue, storage, hasher, tokens, sealer, clock, events }
+        Self { services, store, storage, queue, hasher, tokens, sealer, clock, events }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ async fn every_acknowledged_write_survives_each_of_a_hundred_crashes() {
                 admin: api.with_session(admin.clone()),
                 owner: api.with_session(owner.clone()),
                 domain: format!("crash{crash}.example.com"),
-                random: Random(random.next()),
+                random: random.another(),
             };
             writers.spawn(writer.write_until_killed(counters[number]));
         }
@@ -146,7 +147,7 @@ async fn emails(api: &Api, filter: &str) -> BTreeSet<String> {
 }
 
 /// What SQLite finds when it reads the file through, beside the server that has recovered it.
-async fn integrity(file: &Path) -> String {
+pub(crate) async fn integrity(file: &Path) -> String {
     let mut connection = SqliteConnectOptions::new().filename(file).connect().await.expect("opened");
     let verdict = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut connection).await;
     connection.close().await.expect("closed");
@@ -163,6 +164,16 @@ impl Random {
         let given = std::env::var("DURABILITY_SEED").ok();
         let seed = given.map(|seed| seed.parse().expect("DURABILITY_SEED is a number"));
         Self(seed.unwrap_or_else(|| RandomState::new().hash_one(())))
+    }
+
+    /// One that goes on by itself.
+    pub(crate) fn another(&mut self) -> Self {
+        Self(self.next())
+    }
+
+    /// Evenly from a range that is small.
+    pub(crate) fn within(&mut self, range: Range<u64>) -> u64 {
+        range.start + self.next() % (range.end - range.start)
     }
 
     pub(crate) fn next(&mut self) -> u64 {

@@ -4,6 +4,7 @@
 mod api;
 mod place;
 mod server;
+mod size;
 mod terminal;
 
 mod durability;

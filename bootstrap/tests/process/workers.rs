@@ -1,13 +1,18 @@
 //! Workers as processes: how they come, go, crash, hang and are replaced, and what becomes of their jobs.
 
 mod by_hand;
+mod calls;
 mod command;
 mod crashes;
+mod crew;
 mod kills;
 mod limits;
+mod outages;
+mod server_kills;
 mod stopping;
 mod supervision;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -15,17 +20,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portwright_application::compute::{Compute, Defaults};
-use portwright_domain::job::{Job, JobId, JobState};
+use portwright_domain::Timestamp;
+use portwright_domain::job::{CauseOfDeath, Job, JobId, JobState, Outcome};
 use portwright_domain::ports::{JobQueue, Unobserved};
 use portwright_memory::{SystemClock, UuidV7};
 use portwright_socket::QueueClient;
 use tokio::process::Command;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::place::{PATIENCE, Place};
 use crate::server::Server;
 use crate::works::{Order, Works};
 
+/// Longer than any job of a test waits for its end.
+const LONG: Duration = Duration::from_secs(50);
 /// The lease in tests.
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -62,6 +71,7 @@ struct Trace {
     pid: u32,
     run: u64,
     job: String,
+    at: Timestamp,
 }
 
 impl Jobs {
@@ -105,6 +115,49 @@ impl Jobs {
         self.queue.find(id).await.expect("an answer").expect("the job")
     }
 
+    /// How each of these jobs ended; panics if one is lost or stuck.
+    async fn ends_of(self: &Arc<Self>, ids: &[JobId]) -> BTreeMap<JobId, Outcome> {
+        const AT_ONCE: usize = 64;
+        let mut asking = JoinSet::new();
+        for ids in ids.chunks(ids.len().div_ceil(AT_ONCE).max(1)) {
+            let (jobs, ids) = (self.clone(), ids.to_vec());
+            asking.spawn(async move {
+                let mut ends = Vec::new();
+                for id in ids {
+                    let outcome = jobs.queue.outcome(id, LONG).await.expect("an answer");
+                    ends.push((id, outcome.unwrap_or_else(|| panic!("{id} is lost or stuck"))));
+                }
+                ends
+            });
+        }
+        asking.join_all().await.into_iter().flatten().collect()
+    }
+
+    /// Panics if a job did not succeed although it is not to blame.
+    fn expect_success(&self, ends: &BTreeMap<JobId, Outcome>) {
+        let mut begun = BTreeMap::<String, usize>::new();
+        for trace in self.trace("all").into_iter().filter(|trace| trace.step == "begin") {
+            *begun.entry(trace.job).or_default() += 1;
+        }
+        for (id, outcome) in ends {
+            match outcome {
+                Outcome::Succeeded(_) => {}
+                // Three kills that hit it while it ran alone look like its own doing.
+                Outcome::Dead(death) if death.cause == CauseOfDeath::Crashed => {
+                    assert!(begun.get(&id.to_string()) > Some(&3), "{id} was dead too soon: {death:?}");
+                }
+                other => panic!("{id}: {other:?}"),
+            }
+        }
+    }
+
+    /// Panics if anything waits or runs.
+    async fn expect_rest(&self) {
+        for queue in self.queue.queues().await.expect("an answer") {
+            assert_eq!((queue.scheduled, queue.ready, queue.running), (0, 0, 0), "{queue:?}");
+        }
+    }
+
     async fn until_state(&self, id: JobId, state: JobState) -> Job {
         until(&format!("the job is {state:?}"), async || self.find(id).await.state == state).await;
         self.find(id).await
@@ -114,9 +167,10 @@ impl Jobs {
 impl Trace {
     fn parse(line: &str) -> Self {
         let mut words = line.split(' ');
-        let mut next = || words.next().expect("four words").to_owned();
-        let (step, pid, run, job) = (next(), next(), next(), next());
-        Self { step, pid: parse(&pid), run: run.parse().expect("a number"), job }
+        let mut next = || words.next().expect("five words").to_owned();
+        let (step, pid, run, job, at) = (next(), next(), next(), next(), next());
+        let (run, at) = (run.parse().expect("a number"), at.parse().expect("a number"));
+        Self { step, pid: parse(&pid), run, job, at: Timestamp::from_unix_micros(at) }
     }
 }
 

@@ -4,6 +4,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
+use crate::events::Events;
 
 /// A client of the API.
 #[derive(Clone)]
@@ -110,6 +111,13 @@ impl Caller {
     pub async fn start_primes(&self, below: u64) -> Value {
         let query = json!({"below": below});
         self.post_with("/compute/primes", &query, "Prefer", "respond-async").await.expect(202)
+    }
+
+    /// Opens a stream of events, from behind the last one that was seen. Panics unless the answer is one.
+    pub async fn follow(&self, path: &str, last_event_id: Option<&str>) -> Events {
+        let request = self.request(Method::GET, path);
+        let request = last_event_id.into_iter().fold(request, |it, id| it.header("Last-Event-ID", id));
+        Events::of(request.send().await.expect("an answer"))
     }
 
     /// `DELETE`.

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod app;
 pub mod caller;
+pub mod events;
 pub mod goldens;
 pub mod wire;
 pub mod work;

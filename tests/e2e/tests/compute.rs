@@ -1,7 +1,5 @@
 //! Tasks over HTTP: who may call them, how long an answer is waited for, and what it says when there is no result.
 
-#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
-
 use std::time::Duration;
 
 use bytes::Bytes;

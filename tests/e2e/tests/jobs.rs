@@ -126,11 +126,11 @@ async fn what_ended_without_success_is_run_again_by_admins() {
 
 #[tokio::test]
 async fn a_job_past_its_retention_is_gone_for_a_day_and_then_was_never_there() {
-    let app = TestApp::with(|config| config.jobs.limits.succeeded.age = Duration::from_secs(60)).await;
+    let app = TestApp::with(|config| config.jobs.limits.succeeded.age = Duration::from_mins(1)).await;
     let (admin, ada, eve) = (app.admin().await, app.user("user").await, app.user("user").await);
     let path = start(&ada).await;
     assert_eq!(app.drain_jobs().await, 1);
-    app.advance(Duration::from_secs(60));
+    app.advance(Duration::from_mins(1));
     app.jobs().source.reclaim().await.expect("reclaim works");
     for caller in [&ada, &admin] {
         caller.get(&path).await.expect_problem(410, "job-expired");

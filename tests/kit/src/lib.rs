@@ -8,6 +8,7 @@ pub mod faults;
 pub mod forgery;
 pub mod ids;
 pub mod noise;
+pub mod pictures;
 
 pub use clock::ManualClock;
 pub use contract::{Fixture, broken_promises};

@@ -27,17 +27,10 @@ pub(crate) const LIMITS: RouteLimits =
 
 /// How a call went.
 pub(super) enum Ran<T> {
-    /// It was waited for, and came to its end.
-    Ended(Ended<T>),
+    /// It was waited for, and came to this result. The job is `None` where finished ones are not kept.
+    Ended(T, Option<JobBody>),
     /// Nobody waited, or not long enough.
-    GoesOn(Box<JobBody>),
-}
-
-/// A result.
-pub(super) struct Ended<T> {
-    pub(super) result: T,
-    /// The job; `None` where finished jobs are not kept.
-    pub(super) job: Option<JobBody>,
+    GoesOn(JobBody),
 }
 
 /// Why there is no result.
@@ -88,7 +81,7 @@ where
                     Err(JobError::Removed | JobError::NotFound) => None,
                     Err(error) => return Err(error.into()),
                 };
-                return Ok(Ran::Ended(Ended { result, job }));
+                return Ok(Ran::Ended(result, job));
             }
             Err(Trouble::Engine(ComputeError::Unfinished { job })) => job,
             Err(Trouble::Engine(error)) => return Err(of_engine(error)),
@@ -96,7 +89,7 @@ where
         },
     };
     let job = jobs.get(caller.0.principal, unfinished).await?;
-    Ok(Ran::GoesOn(Box::new(job.into())))
+    Ok(Ran::GoesOn(job.into()))
 }
 
 fn of_task(job: JobId, error: Value) -> Problem {

@@ -4,6 +4,7 @@
 
 mod api;
 mod client;
+mod events;
 mod framing;
 mod layers;
 mod problems;

@@ -12,11 +12,12 @@ use crate::place::{PATIENCE, Place};
 use crate::server::{Server, send};
 
 /// Starts a worker whose log nobody reads.
-fn start(command: &mut Command) -> Child {
+pub(super) fn start(command: &mut Command) -> Child {
     command.stderr(std::process::Stdio::null()).spawn().expect("it runs")
 }
 
-async fn stopped(mut worker: Child, signal: Signal) -> Option<i32> {
+/// Sends it this, and answers the status with which it ends.
+pub(super) async fn stopped(mut worker: Child, signal: Signal) -> Option<i32> {
     send(worker.id().expect("it runs"), signal);
     timeout(PATIENCE, worker.wait()).await.expect("it ends").expect("it ran").code()
 }
@@ -42,6 +43,27 @@ async fn a_worker_that_was_there_first_waits_for_a_server_and_joins_it() {
     jobs.traced("last", "begin", 1).await;
     assert_eq!(stopped(worker, Signal::TERM).await, Some(0));
     assert_eq!(jobs.find(job).await.state, JobState::Succeeded, "what it ran is finished");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenth_of_a_second_after_it_was_told_to_stop_a_worker_takes_nothing_more() {
+    let place = Place::empty();
+    let server = Server::start(&mut place.program("serve")).await;
+    let worker = start(&mut place.program("worker"));
+    let jobs = Jobs::at(&place);
+    let running = jobs.take_time("running", Duration::from_secs(1)).await;
+    jobs.traced("running", "begin", 1).await;
+    send(worker.id().expect("it runs"), Signal::TERM);
+    // This is what is promised.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let late = jobs.take_time("late", Duration::ZERO).await;
+    jobs.until_state(running, JobState::Succeeded).await;
+    let mut worker = worker;
+    let status = timeout(PATIENCE, worker.wait()).await.expect("it ends").expect("it ran");
+    assert_eq!(status.code(), Some(0));
+    let late = jobs.find(late).await;
+    assert_eq!((late.state, late.attempts, late.started_at), (JobState::Ready, 0, None));
     server.stop().await;
 }
 

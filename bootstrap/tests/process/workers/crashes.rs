@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portwright_domain::job::JobState;
+use portwright_domain::job::{JobState, Outcome};
 use rustix::process::Signal;
 use tokio::time::Instant;
 
@@ -56,6 +56,32 @@ async fn no_worker_outlives_a_killed_server_by_more_than_two_seconds() {
     let server = Server::start(&mut place.server_with_workers(1, 1)).await;
     let again = jobs.traced("waits", "begin", 2).await;
     assert!(children(server.pid()).contains(&again.pid));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_finishes_after_it_was_frozen_beyond_its_lease_is_refused() {
+    let place = Place::empty();
+    let server = Server::start(&mut place.server_with_workers(2, 2)).await;
+    ready_workers(&server, 2).await;
+    let jobs = Jobs::at(&place);
+    let insists = jobs.works.insist_job(jobs.order("job", Duration::from_millis(500)));
+    let id = insists.enqueue().await.expect("taken");
+    let frozen = jobs.traced("job", "begin", 1).await;
+    send(frozen.pid, Signal::STOP);
+    let second = jobs.traced("job", "end", 1).await;
+    assert!(second.run > frozen.run && second.pid != frozen.pid, "{second:?}");
+    // It does not look at the clock: it ends as if nothing had happened, and says so.
+    send(frozen.pid, Signal::CONT);
+    assert_eq!(jobs.traced("job", "end", 2).await.run, frozen.run);
+    let next = jobs.take_time("next", Duration::ZERO).await;
+    send(second.pid, Signal::STOP);
+    jobs.take_time("proof", Duration::ZERO).await;
+    assert_eq!(jobs.traced("proof", "end", 1).await.pid, frozen.pid, "it lives, and works");
+    send(second.pid, Signal::CONT);
+    jobs.until_state(next, JobState::Succeeded).await;
+    let accepted = jobs.find(id).await;
+    assert_eq!(accepted.outcome, Some(Outcome::Succeeded(second.run.to_string().into())));
+    assert_eq!(server.stop().await.code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,6 +37,26 @@ async fn a_task_that_never_yields_costs_its_process_and_nobody_else_an_attempt()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_panics_costs_neither_its_process_nor_anybody_else() {
+    let place = Place::empty();
+    let server = Server::start(&mut place.server_with_workers(1, 1)).await;
+    ready_workers(&server, 1).await;
+    let jobs = Jobs::at(&place);
+    let beside = jobs.take_time("beside", Duration::from_secs(1)).await;
+    let begun = jobs.traced("beside", "begin", 1).await;
+    let panics = jobs.works.panic_job(jobs.order("panics", Duration::ZERO)).enqueue().await.expect("taken");
+    let dead = jobs.until_state(panics, JobState::Dead).await;
+    assert!(
+        matches!(&dead.outcome, Some(Outcome::Dead(death)) if death.cause == CauseOfDeath::Error && death.detail.contains("on cue")),
+        "{dead:?}"
+    );
+    jobs.until_state(beside, JobState::Succeeded).await;
+    assert_eq!(jobs.traced("beside", "end", 1).await.run, begun.run);
+    assert_eq!(children(server.pid()), [begun.pid], "it lives on");
+    assert_eq!(server.stop().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_takes_its_process_with_it_is_dead_after_three_and_the_server_lives() {
     let place = Place::empty();
     let server = Server::start(&mut place.server_with_workers(1, 1)).await;

@@ -258,6 +258,11 @@ async fn jobs(app: &TestApp, tourist: &mut Tourist) {
     tourist.ask(&admin, "POST /jobs/nonsense/retry", Value::Null, 404).await;
     app.drain_jobs().await;
     tourist.ask(&user, &stop, Value::Null, 409).await;
+    let follow = format!("GET {waiting}/events");
+    tourist.ask(&nobody, &follow, Value::Null, 401).await;
+    let told = tourist.ask(&user, &follow, Value::Null, 200).await;
+    let id = told.text.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id");
+    tourist.ask_with(&user, &follow, Value::Null, &[("Last-Event-ID", id)], 204).await;
     for what in [&retry, &stop] {
         tourist.ask(&app.nobody(), what, Value::Null, 401).await;
     }
@@ -266,8 +271,8 @@ async fn jobs(app: &TestApp, tourist: &mut Tourist) {
         format!("/jobs/{}", brief.admin().await.start_primes(100).await["id"].as_str().expect("an id"));
     brief.drain_jobs().await;
     let admin = brief.admin().await;
-    for what in [format!("GET {gone}"), format!("DELETE {gone}"), format!("POST {gone}/retry")] {
-        tourist.ask(&admin, &what, Value::Null, 410).await;
+    for (method, below) in [("GET", ""), ("GET", "/events"), ("DELETE", ""), ("POST", "/retry")] {
+        tourist.ask(&admin, &format!("{method} {gone}{below}"), Value::Null, 410).await;
     }
 }
 
