@@ -20,12 +20,22 @@ use crate::problem::ProblemPages;
 use crate::queues::QueuesApi;
 use crate::server::ServerLimits;
 use crate::sessions::SessionsApi;
+use crate::transfers::{self, TransfersApi};
 use crate::unknown_parameters::KnownParameters;
 use crate::users::UsersApi;
 
 /// Every operation there is.
-type Operations =
-    (SessionsApi, UsersApi, AvatarsApi, JobsApi, QueuesApi, ComputeApi, OperationsApi, ProblemPages);
+type Operations = (
+    SessionsApi,
+    UsersApi,
+    AvatarsApi,
+    TransfersApi,
+    JobsApi,
+    QueuesApi,
+    ComputeApi,
+    OperationsApi,
+    ProblemPages,
+);
 
 /// The OpenAPI document of every operation.
 #[must_use]
@@ -71,12 +81,19 @@ pub fn api(
     let document = Arc::new(document());
     let routes = Routes::of_document(&document.value)
         .with_limits(avatars::PATH, avatars::LIMITS)
-        .with_limits("/compute/primes", compute::LIMITS);
+        .with_limits("/compute/primes", compute::LIMITS)
+        .with_limits("/users/import", transfers::IMPORT_LIMITS);
 
     let operations: Operations = (
         SessionsApi { sessions: services.sessions.clone(), sealer: sealer.clone() },
         UsersApi { users: services.users.clone(), sealer: sealer.clone() },
         AvatarsApi { avatars: services.avatars.clone(), sealer: sealer.clone() },
+        TransfersApi {
+            imports: services.imports.clone(),
+            exports: services.exports.clone(),
+            jobs: services.jobs.clone(),
+            sealer: sealer.clone(),
+        },
         JobsApi {
             jobs: services.jobs.clone(),
             sessions: services.sessions.clone(),
@@ -102,6 +119,7 @@ pub fn api(
         inner: Arc::new(KnownParameters::new(operations, &document.value, routes.clone())),
         keys: services.idempotency.clone(),
         sessions: services.sessions.clone(),
+        routes: routes.clone(),
     };
     let ApiPolicy { quota, proxies, limits, .. } = policy;
     protect(endpoint, Protection { limits, routes, proxies, ids, clock, limiter, quota, identify })

@@ -91,13 +91,28 @@ fn complete(document: &mut Value) {
     }
 }
 
+/// The name of a schema that stands somewhere else, with words of its own or without.
+fn referred(schema: &Value) -> Option<String> {
+    let reference = schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str());
+    reference.and_then(|path| path.rsplit('/').next()).map(str::to_owned)
+}
+
 /// A body has the fields that are described, and no others.
 fn close_bodies(document: &mut Value) {
     let mut bodies = BTreeSet::new();
     for (_, operations) in members(&document["paths"]) {
         for (_, operation) in members(operations) {
-            let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
-            bodies.extend(schema.as_str().and_then(|path| path.rsplit('/').next()).map(str::to_owned));
+            bodies.extend(referred(&operation["requestBody"]["content"]["application/json"]["schema"]));
+        }
+    }
+    for body in &bodies {
+        let fields = members(&document["components"]["schemas"][body]["properties"]);
+        let objects: Vec<String> = fields.filter_map(|(_, field)| referred(field)).collect();
+        for object in objects {
+            let schema = &mut document["components"]["schemas"][object];
+            if schema["type"] == "object" {
+                schema["additionalProperties"] = json!(false);
+            }
         }
     }
     for body in bodies {
@@ -257,7 +272,7 @@ fn add_parameters(path: &str, method: &str, operation: &mut Value) {
             "The id of the last event that the client has.",
             json!({"type": "string"}),
         )),
-        "get" if path.starts_with("/users") => {
+        "get" if path == "/users" || is_conditional => {
             parameters.push(header(
                 crate::consistency::CONSISTENCY_TOKEN,
                 "Of an earlier write: the answer is at least as new.",

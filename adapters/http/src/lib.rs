@@ -3,6 +3,7 @@
 mod api;
 mod avatars;
 mod body;
+mod body_digest;
 mod compute;
 mod conditional;
 mod consistency;
@@ -29,6 +30,7 @@ mod server;
 mod sessions;
 mod tags;
 mod trace;
+mod transfers;
 mod unknown_parameters;
 mod users;
 

@@ -8,12 +8,14 @@ use poem::http::HeaderValue;
 use poem::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses};
 use poem_openapi::types::Type;
+use portwright_application::transfers::TransferError;
 use portwright_application::{AvatarError, JobError, SessionError, UserError};
 use portwright_domain::{ErrorKind, PortError};
 
 use crate::compute::of_engine;
 use crate::principal::unauthorized;
 use crate::problem::{FieldError, PROBLEM_JSON, Problem, ProblemBody, ProblemCode};
+use crate::transfers::upload::ARRIVAL;
 
 impl From<UserError> for Problem {
     fn from(error: UserError) -> Self {
@@ -86,6 +88,21 @@ impl From<JobError> for Problem {
                     problem
                 }
             }
+        }
+    }
+}
+
+impl From<TransferError> for Problem {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Forbidden => Self::new(ProblemCode::Forbidden),
+            TransferError::NotFound => Self::new(ProblemCode::NotFound),
+            TransferError::Compute(error) => of_engine(error),
+            // Why is told by whoever watches the body.
+            TransferError::Port(error) if error.operation() == ARRIVAL => {
+                Self::new(ProblemCode::MalformedRequest)
+            }
+            TransferError::Port(error) => error.into(),
         }
     }
 }

@@ -99,7 +99,7 @@ fn of_task(job: JobId, error: Value) -> Problem {
         .with_error(error)
 }
 
-/// What is wrong with a call, apart from what its task says.
+/// Why a call has no result, or was not made at all, apart from what its task says.
 pub(crate) fn of_engine(error: ComputeError) -> Problem {
     match error {
         ComputeError::Dead { job, cause } => {

@@ -159,7 +159,7 @@ impl JsonShape for UserChangeBody {
     }
 }
 
-fn role(value: &Value) -> Result<Role, Invalid> {
+pub(crate) fn role(value: &Value) -> Result<Role, Invalid> {
     text(|name| {
         name.parse().map_err(|unknown: portwright_domain::access::RoleUnknown| {
             Invalid::new("unknown-role", unknown.to_string())

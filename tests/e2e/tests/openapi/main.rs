@@ -80,10 +80,11 @@ fn every_reference_leads_somewhere_and_every_operation_has_a_name() {
     }
 }
 
-/// A user who may do little, with a picture, and with a job that has ended.
+/// A user who may do little, with a picture, and with a job that has ended, beside an export.
 struct Somebody {
     user: Caller,
     job: String,
+    export: String,
 }
 
 impl Somebody {
@@ -93,13 +94,19 @@ impl Somebody {
         let put = user.request(Method::PUT, &format!("{}/avatar", user.path()));
         let put = put.header("Content-Type", "image/png").header("Prefer", "respond-async");
         user.send(put.body(picture(PictureKind::Png, 9, 9))).await.expect(202);
+        let order = app.admin().await.post("/users/export", &json!({"format": "csv"})).await;
+        let export = order.body(202)["id"].as_str().expect("an id").to_owned();
         app.drain_jobs().await;
-        Self { user, job }
+        Self { user, job, export }
     }
 
     /// A path of this template at which there is something, whatever it is about.
     fn path(&self, template: &str) -> String {
-        let id = if template.starts_with("/jobs/") { &self.job } else { self.user.id() };
+        let id = match template {
+            "/users/exports/{id}" => &self.export,
+            _ if template.starts_with("/jobs/") => &self.job,
+            _ => self.user.id(),
+        };
         template.replace("{id}", id).replace("{code}", "not-found").replace("{name}", "cpu")
     }
 }

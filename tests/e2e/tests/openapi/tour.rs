@@ -64,17 +64,36 @@ impl Tourist {
             request = request.header(*name, *value);
         }
         let answer = caller.send(request).await;
-        assert_eq!(answer.status, status, "{what}: {}", answer.text);
+        self.note(&method, path, &answer, status);
+        answer
+    }
 
+    /// Sends a file that must be answered with this status.
+    async fn upload(
+        &mut self,
+        caller: &Caller,
+        path: &str,
+        file: &str,
+        media_type: &str,
+        status: u16,
+    ) -> Answer {
+        let request = caller.request(Method::POST, path).header("Content-Type", media_type);
+        let answer = caller.send(request.body(file.to_owned())).await;
+        self.note(&Method::POST, path, &answer, status);
+        answer
+    }
+
+    fn note(&mut self, method: &Method, path: &str, answer: &Answer, status: u16) {
+        let what = format!("{method} {path}");
+        assert_eq!(answer.status, status, "{what}: {}", answer.text);
         let operations = operations(&self.document);
         let (template, _, operation) = operations
             .iter()
-            .filter(|(template, of, _)| *of == method && fits(template, path))
+            .filter(|(template, of, _)| of == method && fits(template, path))
             .min_by_key(|(template, ..)| template.matches('{').count())
             .expect("the operation is documented");
-        Described::new(&self.document, operation).covers(&answer, what);
+        Described::new(&self.document, operation).covers(answer, &what);
         self.seen.entry(format!("{method} {template}")).or_default().insert(status);
-        answer
     }
 
     /// Panics if there is an operation whose success was not seen.
@@ -111,6 +130,7 @@ async fn no_operation_answers_what_the_document_does_not_list() {
     jobs(&app, &mut tourist).await;
     queues(&app, &mut tourist).await;
     compute(&app, &mut tourist).await;
+    transfers(&app, &mut tourist).await;
     service(&app, &mut tourist).await;
     tourist.has_seen_everything();
 
@@ -345,6 +365,31 @@ async fn compute(app: &TestApp, tourist: &mut Tourist) {
     tourist.ask_with(&full.user("user").await, what, query, &prefer, 503).await;
 }
 
+async fn transfers(app: &TestApp, tourist: &mut Tourist) {
+    let (admin, user, nobody) = (app.admin().await, app.user("user").await, app.nobody());
+    let (import, file) = ("/users/import", "email,firstName,lastName,role,password\n");
+    for (caller, status) in [(&admin, 202), (&user, 403), (&nobody, 401)] {
+        tourist.upload(caller, import, file, "text/csv", status).await;
+    }
+    tourist.upload(&admin, import, file, "text/plain", 415).await;
+    let (export, order) = ("POST /users/export", json!({"format": "csv"}));
+    for (caller, status) in [(&user, 403), (&nobody, 401)] {
+        tourist.ask(caller, export, order.clone(), status).await;
+    }
+    tourist.ask(&admin, export, json!({"filter": {}}), 422).await;
+    let job = tourist.ask(&admin, export, order.clone(), 202).await.json();
+    app.drain_jobs().await;
+    let download = format!("GET /users/exports/{}", job["id"].as_str().expect("an id"));
+    for (caller, status) in [(&admin, 200), (&user, 403), (&nobody, 401)] {
+        tourist.ask(caller, &download, Value::Null, status).await;
+    }
+    tourist.ask(&admin, "GET /users/exports/nonsense", Value::Null, 404).await;
+    let full = TestApp::with(|config| config.jobs.limits.waiting = 0).await;
+    let admin = full.admin().await;
+    tourist.upload(&admin, import, file, "text/csv", 503).await;
+    tourist.ask(&admin, export, order, 503).await;
+}
+
 async fn service(app: &TestApp, tourist: &mut Tourist) {
     let nobody = app.nobody();
     for what in [
@@ -373,6 +418,11 @@ async fn bad_requests(app: &TestApp, tourist: &mut Tourist) {
         let path = template.replace("{id}", id).replace("{code}", "not-found").replace("{name}", "cpu");
         let what = format!("{method} {path}");
         tourist.ask(&admin, &format!("{what}?surprise=1"), json!({}), 422).await;
+        let takes = operation["requestBody"]["content"].as_object();
+        if takes.is_some_and(|types| !types.contains_key("application/json")) {
+            tourist.ask(&admin, &what, json!({}), 415).await;
+            continue;
+        }
         if method != Method::GET {
             let most = if template == "/users/{id}/avatar" { 5 } else { 1 };
             let too_large = json!({"email": "x".repeat(most * 1024 * 1024)});
