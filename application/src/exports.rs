@@ -24,7 +24,6 @@ pub use self::order::ExportOrder;
 
 use self::pages::Pages;
 use crate::prelude::*;
-use crate::transact::{Committed, Transactions};
 use crate::transfers::{Tools, TransferError, authorize, object_key, start};
 
 /// How long a file is kept.
@@ -99,7 +98,6 @@ pub struct Exports {
     compute: Compute,
     queue: Arc<dyn JobQueue>,
     store: Arc<dyn Store>,
-    transactions: Transactions,
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
 }
@@ -107,20 +105,19 @@ pub struct Exports {
 #[service(name = "users")]
 impl Exports {
     pub(crate) fn new(tools: &Tools) -> Self {
-        let Tools { compute, queue, store, transactions, storage, clock } = tools.clone();
-        Self { compute, queue, store, transactions, storage, clock }
+        let Tools { compute, queue, store, transactions: _, storage, clock } = tools.clone();
+        Self { compute, queue, store, storage, clock }
     }
 
-    /// Has users exported: the job that does so.
+    /// Has users exported: the job that does so, within this W3C `traceparent`.
     pub async fn begin(
         &self,
         caller: Principal,
-        format: ExportFormat,
-        filter: UserFilter,
-    ) -> Result<Committed<Job>, TransferError> {
+        trace: Option<String>,
+        order: ExportOrder,
+    ) -> Result<Job, TransferError> {
         authorize(caller)?;
-        let call = self.export_job(ExportOrder::of(format, filter)).created_by(caller.user_id);
-        start(&self.transactions, &*self.queue, call).await
+        start(&*self.queue, caller, trace, self.export_job(order)).await
     }
 
     /// Writes the users of an order into the file of its job.

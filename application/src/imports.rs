@@ -73,18 +73,19 @@ impl Imports {
         Self { compute, queue, store, transactions, storage, clock, hasher, hashing }
     }
 
-    /// Takes a file, part by part, and has it imported: the job that does so. Nothing of the file is looked at before
-    /// the caller is known to be one who may import.
+    /// Takes a file, part by part, and has it imported: the job that does so, within this W3C `traceparent`. Nothing of
+    /// the file is looked at before the caller is known to be one who may import.
     pub async fn begin(
         &self,
         caller: Principal,
+        trace: Option<String>,
         file: Box<dyn ObjectBody>,
-    ) -> Result<Committed<Job>, TransferError> {
+    ) -> Result<Job, TransferError> {
         authorize(caller)?;
-        let call = self.import_job().created_by(caller.user_id);
+        let call = self.import_job();
         let (id, key) = (call.id(), file_of(call.id())?);
         self.storage.put(&key, file).await?;
-        let begun = start(&self.transactions, &*self.queue, call).await;
+        let begun = start(&*self.queue, caller, trace, call).await;
         // A file that nobody will ask for holds passwords all the same. If it is not known whether somebody will, it is
         // swept later.
         if begun.is_err() && matches!(self.queue.find(id).await, Ok(None)) {

@@ -13,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::compute::{Call, Compute, ComputeError};
 use crate::exports::Exports;
 use crate::imports::Imports;
-use crate::transact;
-use crate::transact::{Committed, Transactions};
+use crate::transact::Transactions;
 
 /// What both directions need.
 #[derive(Clone)]
@@ -52,27 +51,29 @@ pub(crate) fn authorize(caller: Principal) -> Result<(), TransferError> {
     }
 }
 
-/// Enqueues a call, and answers its job as the queue knows it.
-///
-/// The queue has no tokens, so the proof is of all that was committed before: whoever reads with it sees what the task
-/// will see.
+/// Enqueues a call on behalf of this caller, and answers its job as the queue knows it.
 pub(crate) async fn start<T, E>(
-    transactions: &Transactions,
     queue: &dyn JobQueue,
+    caller: Principal,
+    trace: Option<String>,
     call: Call<'_, T, E>,
-) -> Result<Committed<Job>, TransferError> {
-    let nothing: Result<Committed<()>, PortError> =
-        transact!(transactions, "transfers.start", |_uow| Ok::<_, PortError>(()));
-    let committed = nothing?;
+) -> Result<Job, TransferError> {
     let id = call.id();
-    let enqueued = call.enqueue().await;
-    // Whatever came of asking, a job that is there was taken.
-    let Some(job) = queue.find(id).await? else {
-        enqueued?;
-        let lost = "a job that was taken is not there";
-        return Err(PortError::new(ErrorKind::Unavailable, "jobs.find", lost).into());
+    let call = call.created_by(caller.user_id);
+    let enqueued = match trace {
+        Some(trace) => call.traced(trace).enqueue().await,
+        None => call.enqueue().await,
     };
-    Ok(committed.map(|()| job))
+    match queue.find(id).await {
+        // Whatever came of asking, it was taken.
+        Ok(Some(job)) => Ok(job),
+        found => {
+            enqueued?;
+            found?;
+            let lost = "a job that was taken is not there";
+            Err(PortError::new(ErrorKind::Unavailable, "jobs.find", lost).into())
+        }
+    }
 }
 
 /// The key that we made ourselves, of a folder, an identity and an ending.

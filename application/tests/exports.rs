@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portwright_application::exports::{ExportFormat, ExportReport, KEPT};
+use portwright_application::exports::{ExportFormat, ExportOrder, ExportReport, KEPT};
 use portwright_application::transfers::TransferError;
 use portwright_domain::ErrorKind;
 use portwright_domain::access::Role;
@@ -19,7 +19,8 @@ use crate::transfers::{Office, file, file_of};
 impl Office {
     async fn order(&self, format: ExportFormat, filter: UserFilter) -> JobId {
         let exports = &self.world.services.exports;
-        exports.begin(self.admin.principal(), format, filter).await.expect("it is taken").value.spec.id
+        let order = ExportOrder::of(format, filter);
+        exports.begin(self.admin.principal(), None, order).await.expect("it is taken").spec.id
     }
 
     async fn open(&self, id: JobId) -> Result<(ExportFormat, Object), TransferError> {
@@ -64,7 +65,7 @@ async fn everybody_is_in_the_file_once_in_the_order_of_their_creation() {
     assert_eq!(report.rows, 351);
     assert_eq!(
         header.join(","),
-        "id,email,firstName,lastName,role,isActive,isEmailVerified,lastLogin,createdAt,updatedAt"
+        "id,email,firstName,lastName,role,isActive,isEmailVerified,lastLogin,createdAt,updatedAt,avatarUrl"
     );
     assert_eq!(rows.len(), 351);
     let mut addresses: Vec<&str> = rows.iter().map(|row| row[1].as_str()).collect();
@@ -94,7 +95,7 @@ async fn a_user_is_written_as_the_api_answers_it_and_without_the_password() {
     let expected = serde_json::json!({
         "id": user.id, "email": "o'brien@example.com", "firstName": "=A1 \"x\", y", "lastName": "O'Brien",
         "role": "moderator", "isActive": true, "isEmailVerified": false, "lastLogin": null,
-        "createdAt": user.created_at, "updatedAt": user.updated_at,
+        "createdAt": user.created_at, "updatedAt": user.updated_at, "avatarUrl": null,
     });
     assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("one line of JSON"), expected);
     assert!(text.ends_with("}\n"), "{text}");
@@ -114,6 +115,7 @@ async fn a_user_is_written_as_the_api_answers_it_and_without_the_password() {
             "",
             &created,
             &created,
+            "",
         ]]
     );
     assert_eq!(csv.matches("\r\n").count(), 2, "a line break of RFC 4180 behind each record");

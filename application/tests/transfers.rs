@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use portwright_application::compute::{Worker, WorkerOptions};
+use portwright_application::exports::{ExportFormat, ExportOrder};
 use portwright_application::imports::{ImportError, ImportReport};
 use portwright_application::transfers::TransferError;
 use portwright_domain::access::Role;
@@ -68,8 +69,8 @@ impl Office {
     /// Has a file imported that arrives in these parts.
     pub(crate) async fn submit_in_parts(&self, parts: Vec<Bytes>) -> JobId {
         let body: Box<dyn ObjectBody> = Box::new(Parts(parts.into_iter()));
-        let begun = self.world.services.imports.begin(self.admin.principal(), body).await;
-        let job = begun.expect("it is taken").value;
+        let begun = self.world.services.imports.begin(self.admin.principal(), None, body).await;
+        let job = begun.expect("it is taken");
         assert_eq!((job.state, job.spec.created_by), (JobState::Ready, Some(self.admin.id())));
         job.spec.id
     }
@@ -157,9 +158,9 @@ async fn only_admins_transfer_users_and_nothing_of_a_file_is_read_before_that_is
     let services = &office.world.services;
     for role in [Role::User, Role::Moderator] {
         let caller = office.world.person(role.as_str(), role).await.principal();
-        let import = services.imports.begin(caller, Box::new(Untouchable)).await.map(drop);
-        let format = portwright_application::exports::ExportFormat::Csv;
-        let export = services.exports.begin(caller, format, UserFilter::default()).await.map(drop);
+        let import = services.imports.begin(caller, None, Box::new(Untouchable)).await.map(drop);
+        let order = ExportOrder::of(ExportFormat::Csv, UserFilter::default());
+        let export = services.exports.begin(caller, None, order).await.map(drop);
         let id = JobId(office.admin.id().0);
         let open = services.exports.open(caller, id).await.map(drop);
         for answer in [import, export, open] {

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portwright_application::Services;
 use portwright_application::compute::TaskRegistry;
+use portwright_application::{Services, transfers};
 use portwright_domain::ports::{JobQueue, JobSource};
 use portwright_http::Server;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,10 @@ use crate::wiring::{Backstage, Program, reach, wire};
 const QUICK: Duration = Duration::from_secs(15);
 /// How long bringing the database up to date may take.
 const MIGRATION: Duration = Duration::from_mins(10);
+
+/// How often files are looked for that are done with, where leases last this many times as long.
+const SWEEPS_PER_LEASE: u32 = 6;
+const RAREST_SWEEP: Duration = Duration::from_secs(5);
 
 /// A server that takes requests.
 pub struct Running {
@@ -134,6 +138,16 @@ async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycl
     });
     let jobs = Jobs { source: engine.source(), queue: engine.queue(), tasks: app.tasks };
     engine.start(life, app.relay);
+    clear_away(config, &app.services, life);
     life.mark_ready();
     Ok(Begun { address, new_admin, services: app.services, jobs })
+}
+
+/// Has files removed that are done with, for as long as the server runs.
+fn clear_away(config: &Config, services: &Services, life: &Lifecycle) {
+    let (imports, exports) = (services.imports.clone(), services.exports.clone());
+    let stop = CancellationToken::new();
+    let tick = (config.compute.lease / SWEEPS_PER_LEASE).min(RAREST_SWEEP);
+    life.spawn("sweeper", transfers::sweep(imports, exports, tick, stop.clone()));
+    life.on_stop(Phase::BackgroundTasks, "stop the sweeper", async move { stop.cancel() });
 }

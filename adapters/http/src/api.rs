@@ -8,6 +8,7 @@ use portwright_application::Services;
 use portwright_domain::ports::{Clock, IdGenerator, Quota, RateLimiter, Sealer, TokenIssuer};
 use tokio_util::sync::CancellationToken;
 
+use crate::avatars::{self, AvatarsApi};
 use crate::compute::{self, ComputeApi};
 use crate::document::Document;
 use crate::idempotency::Idempotent;
@@ -19,11 +20,22 @@ use crate::problem::ProblemPages;
 use crate::queues::QueuesApi;
 use crate::server::ServerLimits;
 use crate::sessions::SessionsApi;
+use crate::transfers::{self, TransfersApi};
 use crate::unknown_parameters::KnownParameters;
 use crate::users::UsersApi;
 
 /// Every operation there is.
-type Operations = (SessionsApi, UsersApi, JobsApi, QueuesApi, ComputeApi, OperationsApi, ProblemPages);
+type Operations = (
+    SessionsApi,
+    UsersApi,
+    AvatarsApi,
+    TransfersApi,
+    JobsApi,
+    QueuesApi,
+    ComputeApi,
+    OperationsApi,
+    ProblemPages,
+);
 
 /// The OpenAPI document of every operation.
 #[must_use]
@@ -67,11 +79,21 @@ pub fn api(
 ) -> Protected {
     let ApiPorts { tokens, sealer, limiter, clock, ids } = ports;
     let document = Arc::new(document());
-    let routes = Routes::of_document(&document.value).with_limits("/compute/primes", compute::LIMITS);
+    let routes = Routes::of_document(&document.value)
+        .with_limits(avatars::PATH, avatars::LIMITS)
+        .with_limits("/compute/primes", compute::LIMITS)
+        .with_limits("/users/import", transfers::IMPORT_LIMITS);
 
     let operations: Operations = (
         SessionsApi { sessions: services.sessions.clone(), sealer: sealer.clone() },
         UsersApi { users: services.users.clone(), sealer: sealer.clone() },
+        AvatarsApi { avatars: services.avatars.clone(), sealer: sealer.clone() },
+        TransfersApi {
+            imports: services.imports.clone(),
+            exports: services.exports.clone(),
+            jobs: services.jobs.clone(),
+            sealer: sealer.clone(),
+        },
         JobsApi {
             jobs: services.jobs.clone(),
             sessions: services.sessions.clone(),
@@ -97,6 +119,7 @@ pub fn api(
         inner: Arc::new(KnownParameters::new(operations, &document.value, routes.clone())),
         keys: services.idempotency.clone(),
         sessions: services.sessions.clone(),
+        routes: routes.clone(),
     };
     let ApiPolicy { quota, proxies, limits, .. } = policy;
     protect(endpoint, Protection { limits, routes, proxies, ids, clock, limiter, quota, identify })

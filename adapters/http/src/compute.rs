@@ -13,7 +13,7 @@ use portwright_application::{Jobs, Primes};
 use portwright_domain::ports::Sealer;
 
 use self::primes::{PrimesBody, PrimesQueryBody};
-pub(crate) use self::run::LIMITS;
+pub(crate) use self::run::{LIMITS, of_engine};
 use self::run::{Ran, asked_by, run};
 use crate::body::JsonBody;
 use crate::consistency::newest;

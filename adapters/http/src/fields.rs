@@ -47,6 +47,30 @@ impl Fields {
         }
     }
 
+    /// An object that may be absent; its fields are read as those of a body.
+    #[expect(clippy::option_option, reason = "as for `optional`")]
+    pub(crate) fn object<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Option<T>> {
+        let members = match self.members.remove(name) {
+            None => return Some(None),
+            Some(Value::Object(members)) => members,
+            Some(_) => return self.note(name, Err(Invalid::new("invalid-type", "must be an object"))),
+        };
+        let mut fields = Self::of(members);
+        let parsed = read(&mut fields);
+        let errors = fields.into_errors();
+        let parsed = parsed.filter(|_| errors.is_empty());
+        self.errors.extend(
+            errors
+                .into_iter()
+                .map(|error| FieldError { pointer: format!("/{name}{}", error.pointer), ..error }),
+        );
+        parsed.map(Some)
+    }
+
     fn note<T>(&mut self, name: &str, read: Result<T, Invalid>) -> Option<T> {
         read.map_err(|Invalid { code, detail }| {
             self.errors.push(FieldError::new(format!("/{name}"), code, detail));

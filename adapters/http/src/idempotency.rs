@@ -3,6 +3,10 @@
 //! Claim and request run on a task of their own, so that a client that goes away leaves an answer for its retry.
 //! Problems are kept as problems: a replay is completed with the path and request id of the request it answers. Answers
 //! that nobody may keep (`no-store`: they carry tokens) are not kept here either; a replay of those is refused.
+//!
+//! A body that may be larger than JSON is not kept to be compared: the request is claimed by what comes before it, and its
+//! digest, which the handler makes by reading, is kept with the answer. Whoever comes again sends the file again; it is
+//! read to its end, and only its digest is looked at.
 
 use std::sync::Arc;
 
@@ -17,18 +21,24 @@ use ring::digest::{Context, SHA256};
 use tracing::Instrument;
 
 use crate::body::MAX_BYTES;
-use crate::middleware::ClientAddress;
+use crate::body_digest::{BodyDigest, drain};
+use crate::middleware::{ClientAddress, Route, Routes};
 use crate::principal::bearer_token;
 use crate::problem::{PROBLEM_JSON, Problem, ProblemBody, ProblemCode, problem_of};
 
 /// The header.
 pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
+/// Where the digest of a body stands among the headers of the answer that is kept. Clients never see it.
+const BODY_DIGEST: &str = "portwright-body-sha256";
+
 /// An endpoint whose `POST`s may carry a key.
 pub(crate) struct Idempotent<E> {
     pub(crate) inner: Arc<E>,
     pub(crate) keys: Arc<Idempotency>,
     pub(crate) sessions: Arc<Sessions>,
+    /// Tells how large a body may be.
+    pub(crate) routes: Routes,
 }
 
 impl<E: Endpoint<Output = Response> + 'static> Endpoint for Idempotent<E> {
@@ -37,10 +47,18 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for Idempotent<E> {
     async fn call(&self, mut request: Request) -> Result<Response> {
         let Some(key) = key_of(&request)? else { return self.inner.call(request).await };
         let key = IdempotencyKey { scope: self.scope_of(&request).await?, key };
-        let body = request.take_body().into_bytes_limit(MAX_BYTES).await?;
-        let fingerprint = fingerprint(&request, &body);
-        request.set_body(body);
-        let answer = answer(self.inner.clone(), self.keys.clone(), key, fingerprint, request);
+        let once = if self.may_be_large(&request) {
+            let digest = BodyDigest::default();
+            let body = digest.of(request.take_body());
+            request.set_body(body);
+            Once { key, fingerprint: fingerprint(&request, &[]), digest: Some(digest) }
+        } else {
+            let body = request.take_body().into_bytes_limit(MAX_BYTES).await?;
+            let fingerprint = fingerprint(&request, &body);
+            request.set_body(body);
+            Once { key, fingerprint, digest: None }
+        };
+        let answer = answer(self.inner.clone(), self.keys.clone(), once, request);
         #[expect(
             clippy::disallowed_methods,
             reason = "ends with its request, which the server bounds and awaits"
@@ -53,7 +71,20 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for Idempotent<E> {
     }
 }
 
+/// What makes a request the same as another one.
+struct Once {
+    key: IdempotencyKey,
+    fingerprint: Fingerprint,
+    /// Of the body, if the fingerprint has nothing of it.
+    digest: Option<BodyDigest>,
+}
+
 impl<E> Idempotent<E> {
+    fn may_be_large(&self, request: &Request) -> bool {
+        let limits = self.routes.find(request.uri().path()).and_then(Route::limits);
+        limits.is_some_and(|limits| limits.body_bytes > MAX_BYTES as u64)
+    }
+
     /// Whose key it is, and for what. Whoever is signed in no longer is nobody: the answers of the account stay its own.
     async fn scope_of(&self, request: &Request) -> Result<String, Problem> {
         let caller = match bearer_token(request) {
@@ -91,18 +122,31 @@ fn key_of(request: &Request) -> Result<Option<String>, Problem> {
 async fn answer<E: Endpoint<Output = Response>>(
     inner: Arc<E>,
     keys: Arc<Idempotency>,
-    key: IdempotencyKey,
-    fingerprint: Fingerprint,
-    request: Request,
+    once: Once,
+    mut request: Request,
 ) -> Result<Response> {
+    let Once { key, fingerprint, digest } = once;
     match keys.claim(&key, fingerprint).await.map_err(Problem::from)? {
         Claim::Granted => {}
         Claim::StillRunning => return Err(Problem::new(ProblemCode::IdempotencyKeyRunning).into()),
         Claim::KeyReused => return Err(Problem::new(ProblemCode::IdempotencyKeyReused).into()),
         Claim::AlreadyUsed => return Err(Problem::new(ProblemCode::AlreadyUsed).into()),
-        Claim::Replay(answer) => return replay(answer),
+        Claim::Replay(answer) => {
+            if let (Some(digest), Some(first)) = (digest, header_of(&answer, BODY_DIGEST)) {
+                drain(request.take_body()).await.map_err(|_| Problem::new(ProblemCode::MalformedRequest))?;
+                if digest.get() != Some(first) {
+                    return Err(Problem::new(ProblemCode::IdempotencyKeyReused).into());
+                }
+            }
+            return replay(answer);
+        }
     }
-    let (answer, kept) = keep(inner.call(request).await).await;
+    let (answer, mut kept) = keep(inner.call(request).await).await;
+    if let (Some(Progress::Answered(answer)), Some(digest)) =
+        (&mut kept, digest.as_ref().and_then(BodyDigest::get))
+    {
+        answer.headers.push((BODY_DIGEST.to_owned(), digest.to_owned()));
+    }
     let settled: Result<(), PortError> = match kept {
         Some(progress) => keys.complete(&key, progress).await,
         None => keys.abandon(&key).await,
@@ -161,6 +205,10 @@ async fn recorded(problem: &Problem) -> Option<Progress> {
     Some(Progress::Answered(RecordedAnswer { status, headers, body }))
 }
 
+fn header_of<'a>(answer: &'a RecordedAnswer, name: &str) -> Option<&'a str> {
+    answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
 fn replay(answer: RecordedAnswer) -> Result<Response> {
     let is_problem = answer.headers.iter().any(|(_, value)| value == PROBLEM_JSON);
     if is_problem {
@@ -169,7 +217,7 @@ fn replay(answer: RecordedAnswer) -> Result<Response> {
     let mut response = Response::builder()
         .status(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK))
         .body(Body::from_bytes(answer.body));
-    for (name, value) in answer.headers {
+    for (name, value) in answer.headers.into_iter().filter(|(name, _)| name != BODY_DIGEST) {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             response.headers_mut().append(name, value);
         }

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod avatars;
 mod body;
+mod body_digest;
 mod compute;
 mod conditional;
 mod consistency;
@@ -28,6 +30,7 @@ mod server;
 mod sessions;
 mod tags;
 mod trace;
+mod transfers;
 mod unknown_parameters;
 mod users;
 

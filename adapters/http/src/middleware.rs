@@ -43,7 +43,7 @@ pub use client_address::{ClientAddress, NetworkInvalid, TrustedProxies};
 pub use rate_limit::Identify;
 use rate_limit::RateLimits;
 use request_id::RequestId;
-use routes::Route;
+pub(crate) use routes::Route;
 pub use routes::Routes;
 
 /// What the layers need.

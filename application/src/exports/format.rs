@@ -19,7 +19,7 @@ pub enum ExportFormat {
 
 /// The columns of [`ExportFormat::Csv`], named as the members of the JSON.
 const HEADER: &str =
-    "id,email,firstName,lastName,role,isActive,isEmailVerified,lastLogin,createdAt,updatedAt\r\n";
+    "id,email,firstName,lastName,role,isActive,isEmailVerified,lastLogin,createdAt,updatedAt,avatarUrl\r\n";
 
 /// A user as the API answers it.
 #[derive(Serialize)]
@@ -35,6 +35,7 @@ struct Line<'u> {
     last_login: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    avatar_url: Option<String>,
 }
 
 impl ExportFormat {
@@ -71,6 +72,7 @@ impl ExportFormat {
             last_login: user.last_login,
             created_at: user.created_at,
             updated_at: user.updated_at,
+            avatar_url: user.avatar.map(|_| format!("/users/{}/avatar", user.id)),
         };
         match self {
             Self::Csv => line.write_csv(text),
@@ -96,6 +98,7 @@ impl Line<'_> {
             &last_login.unwrap_or_default(),
             &self.created_at.to_string(),
             &self.updated_at.to_string(),
+            self.avatar_url.as_deref().unwrap_or_default(),
         ] {
             text.push(',');
             text.push_str(ours);

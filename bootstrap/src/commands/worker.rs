@@ -35,8 +35,13 @@ pub(super) fn run(config: &Config, command: WorkerCommand, program: Program) -> 
     let role = Role { id, queues: command.queues, lifeline };
 
     let threads = usize::try_from(config.compute.concurrency).unwrap_or(usize::MAX);
-    let handlers =
-        Builder::new_multi_thread().worker_threads(threads).thread_name("task").enable_all().build();
+    // Not so the thread that keeps the lease: it works little, and is late at its peril.
+    let handlers = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("task")
+        .on_thread_start(yield_to_requests)
+        .enable_all()
+        .build();
     let handlers = handlers.map_err(|error| cannot("start threads", &error))?;
     let control = Builder::new_current_thread().enable_all().build();
     let control = control.map_err(|error| cannot("start threads", &error))?;
@@ -60,6 +65,13 @@ fn give_way(memory_limit: Option<u64>) -> Result<(), Failure> {
     }
     let limit = |bytes| setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) });
     memory_limit.map_or(Ok(()), limit).map_err(|error| cannot("limit the memory", &error.into()))
+}
+
+/// Lets the threads that serve requests go first: what is to be done in minutes can wait for milliseconds. Where that is
+/// not allowed, tasks are merely less polite.
+fn yield_to_requests() {
+    #[cfg(target_os = "linux")]
+    rustix::process::nice(10).ok();
 }
 
 fn by_hand(program: &Program) -> Result<WorkerId, Failure> {

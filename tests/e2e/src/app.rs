@@ -1,6 +1,7 @@
 //! [`TestApp`]: a whole server to have for oneself.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +76,12 @@ impl TestApp {
             .filter(|file| file.exists())
             .flat_map(|file| std::fs::read(file).expect("readable"))
             .collect()
+    }
+
+    /// Where the server keeps everything.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
     }
 
     /// Moves the clock that everything in the server asks.

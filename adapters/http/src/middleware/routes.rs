@@ -81,7 +81,7 @@ impl Route {
         &self.template
     }
 
-    pub(super) const fn limits(&self) -> Option<RouteLimits> {
+    pub(crate) const fn limits(&self) -> Option<RouteLimits> {
         self.limits
     }
 

@@ -71,7 +71,7 @@ impl From<User> for UserBody {
             last_login: user.last_login.map(Moment),
             created_at: Moment(user.created_at),
             updated_at: Moment(user.updated_at),
-            avatar_url: None,
+            avatar_url: user.avatar.map(|_| format!("/users/{}/avatar", user.id)),
         }
     }
 }
@@ -159,7 +159,7 @@ impl JsonShape for UserChangeBody {
     }
 }
 
-fn role(value: &Value) -> Result<Role, Invalid> {
+pub(crate) fn role(value: &Value) -> Result<Role, Invalid> {
     text(|name| {
         name.parse().map_err(|unknown: portwright_domain::access::RoleUnknown| {
             Invalid::new("unknown-role", unknown.to_string())

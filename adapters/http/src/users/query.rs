@@ -135,7 +135,8 @@ pub(crate) fn parse(request: &Request, sealer: &dyn Sealer) -> Result<UserListin
     Ok(UserListing { filter, sort, direction, page })
 }
 
-fn searched(text: &str) -> Result<String, Invalid> {
+/// A text that is searched for.
+pub(crate) fn searched(text: &str) -> Result<String, Invalid> {
     if text.chars().count() > MAX_TEXT {
         return Err(Invalid::new("too-long", "at most 254 characters"));
     }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portwright::config::Registration;
+use portwright_domain::avatar::PictureKind;
 use portwright_domain::job::Outcome;
 use portwright_e2e::app::{ADMIN, PASSWORD, new_user};
 use portwright_e2e::work::InHand;
 use portwright_e2e::{Answer, Caller, TestApp};
+use portwright_testkit::pictures::picture;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -39,27 +41,59 @@ impl Tourist {
         headers: &[(&str, &str)],
         status: u16,
     ) -> Answer {
+        let body = (!body.is_null()).then(|| ("application/json", body.to_string().into_bytes()));
+        self.send(caller, what, body, headers, status).await
+    }
+
+    /// The same with a body of any media type.
+    async fn send(
+        &mut self,
+        caller: &Caller,
+        what: &str,
+        body: Option<(&str, Vec<u8>)>,
+        headers: &[(&str, &str)],
+        status: u16,
+    ) -> Answer {
         let (method, path) = what.split_once(' ').expect("a method and a path");
         let method: Method = method.parse().expect("a method");
         let mut request = caller.request(method.clone(), path);
-        if !body.is_null() {
-            request = request.json(&body);
+        if let Some((media_type, bytes)) = body {
+            request = request.header("Content-Type", media_type).body(bytes);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let answer = caller.send(request).await;
-        assert_eq!(answer.status, status, "{what}: {}", answer.text);
+        self.note(&method, path, &answer, status);
+        answer
+    }
 
+    /// Sends a file that must be answered with this status.
+    async fn upload(
+        &mut self,
+        caller: &Caller,
+        path: &str,
+        file: &str,
+        media_type: &str,
+        status: u16,
+    ) -> Answer {
+        let request = caller.request(Method::POST, path).header("Content-Type", media_type);
+        let answer = caller.send(request.body(file.to_owned())).await;
+        self.note(&Method::POST, path, &answer, status);
+        answer
+    }
+
+    fn note(&mut self, method: &Method, path: &str, answer: &Answer, status: u16) {
+        let what = format!("{method} {path}");
+        assert_eq!(answer.status, status, "{what}: {}", answer.text);
         let operations = operations(&self.document);
         let (template, _, operation) = operations
             .iter()
-            .filter(|(template, of, _)| *of == method && fits(template, path))
+            .filter(|(template, of, _)| of == method && fits(template, path))
             .min_by_key(|(template, ..)| template.matches('{').count())
             .expect("the operation is documented");
-        Described::new(&self.document, operation).covers(&answer, what);
+        Described::new(&self.document, operation).covers(answer, &what);
         self.seen.entry(format!("{method} {template}")).or_default().insert(status);
-        answer
     }
 
     /// Panics if there is an operation whose success was not seen.
@@ -92,9 +126,11 @@ async fn no_operation_answers_what_the_document_does_not_list() {
     sessions(&app, &mut tourist).await;
     users(&app, &mut tourist).await;
     conditions(&app, &mut tourist).await;
+    avatars(&app, &mut tourist).await;
     jobs(&app, &mut tourist).await;
     queues(&app, &mut tourist).await;
     compute(&app, &mut tourist).await;
+    transfers(&app, &mut tourist).await;
     service(&app, &mut tourist).await;
     tourist.has_seen_everything();
 
@@ -185,6 +221,44 @@ async fn users(app: &TestApp, tourist: &mut Tourist) {
     ] {
         tourist.ask(caller, &format!("DELETE {path}"), Value::Null, status).await;
     }
+}
+
+async fn avatars(app: &TestApp, tourist: &mut Tourist) {
+    let (admin, moderator, user) = (app.admin().await, app.user("moderator").await, app.user("user").await);
+    let path = format!("{}/avatar", user.path());
+    let [put, get, delete] = ["PUT", "GET", "DELETE"].map(|method| format!("{method} {path}"));
+    let png = || Some(("image/png", picture(PictureKind::Png, 9, 9)));
+    let hasty = [("Prefer", "respond-async")];
+    for (caller, status) in [(&user, 202), (&admin, 202), (&moderator, 403), (&app.nobody(), 401)] {
+        tourist.send(caller, &put, png(), &hasty, status).await;
+    }
+    tourist.send(&admin, "PUT /users/nonsense/avatar", png(), &hasty, 404).await;
+    app.drain_jobs().await;
+    let cancelled = async { InHand::next(app.jobs()).await.end(Outcome::Cancelled).await };
+    let (_, ()) = tokio::join!(tourist.send(&user, &put, png(), &[("Prefer", "wait=20")], 502), cancelled);
+    let worker = app.work();
+    tourist.send(&user, &put, png(), &[("Prefer", "wait=20")], 200).await;
+    drop(worker);
+    for (bytes, status) in [(Vec::new(), 422), (picture(PictureKind::Jpeg, 9, 9), 415)] {
+        tourist.send(&user, &put, Some(("image/png", bytes)), &hasty, status).await;
+    }
+    for (caller, status) in [(&moderator, 200), (&app.nobody(), 401)] {
+        tourist.ask(caller, &format!("{get}?size=64"), Value::Null, status).await;
+    }
+    tourist.ask(&user, &format!("{get}?size=1"), Value::Null, 422).await;
+    tourist.ask_with(&user, &get, Value::Null, &[("If-None-Match", "*")], 304).await;
+    tourist.ask_with(&user, &get, Value::Null, &[("Consistency-Token", "nonsense")], 400).await;
+    let stale = [("If-Match", "\"stale\"")];
+    tourist.send(&user, &put, png(), &stale, 412).await;
+    tourist.send(&user, &delete, None, &stale, 412).await;
+    for (caller, status) in [(&app.nobody(), 401), (&moderator, 403), (&user, 204)] {
+        tourist.ask(caller, &delete, Value::Null, status).await;
+    }
+    tourist.ask(&admin, "DELETE /users/nonsense/avatar", Value::Null, 404).await;
+    tourist.ask(&user, &get, Value::Null, 404).await;
+    let full = TestApp::with(|config| config.jobs.limits.waiting = 0).await;
+    let user = full.user("user").await;
+    tourist.send(&user, &format!("PUT {}/avatar", user.path()), png(), &hasty, 503).await;
 }
 
 async fn conditions(app: &TestApp, tourist: &mut Tourist) {
@@ -291,6 +365,31 @@ async fn compute(app: &TestApp, tourist: &mut Tourist) {
     tourist.ask_with(&full.user("user").await, what, query, &prefer, 503).await;
 }
 
+async fn transfers(app: &TestApp, tourist: &mut Tourist) {
+    let (admin, user, nobody) = (app.admin().await, app.user("user").await, app.nobody());
+    let (import, file) = ("/users/import", "email,firstName,lastName,role,password\n");
+    for (caller, status) in [(&admin, 202), (&user, 403), (&nobody, 401)] {
+        tourist.upload(caller, import, file, "text/csv", status).await;
+    }
+    tourist.upload(&admin, import, file, "text/plain", 415).await;
+    let (export, order) = ("POST /users/export", json!({"format": "csv"}));
+    for (caller, status) in [(&user, 403), (&nobody, 401)] {
+        tourist.ask(caller, export, order.clone(), status).await;
+    }
+    tourist.ask(&admin, export, json!({"filter": {}}), 422).await;
+    let job = tourist.ask(&admin, export, order.clone(), 202).await.json();
+    app.drain_jobs().await;
+    let download = format!("GET /users/exports/{}", job["id"].as_str().expect("an id"));
+    for (caller, status) in [(&admin, 200), (&user, 403), (&nobody, 401)] {
+        tourist.ask(caller, &download, Value::Null, status).await;
+    }
+    tourist.ask(&admin, "GET /users/exports/nonsense", Value::Null, 404).await;
+    let full = TestApp::with(|config| config.jobs.limits.waiting = 0).await;
+    let admin = full.admin().await;
+    tourist.upload(&admin, import, file, "text/csv", 503).await;
+    tourist.ask(&admin, export, order, 503).await;
+}
+
 async fn service(app: &TestApp, tourist: &mut Tourist) {
     let nobody = app.nobody();
     for what in [
@@ -319,11 +418,17 @@ async fn bad_requests(app: &TestApp, tourist: &mut Tourist) {
         let path = template.replace("{id}", id).replace("{code}", "not-found").replace("{name}", "cpu");
         let what = format!("{method} {path}");
         tourist.ask(&admin, &format!("{what}?surprise=1"), json!({}), 422).await;
+        let takes = operation["requestBody"]["content"].as_object();
+        if takes.is_some_and(|types| !types.contains_key("application/json")) {
+            tourist.ask(&admin, &what, json!({}), 415).await;
+            continue;
+        }
         if method != Method::GET {
-            let too_large = json!({"email": "x".repeat(1024 * 1024)});
+            let most = if template == "/users/{id}/avatar" { 5 } else { 1 };
+            let too_large = json!({"email": "x".repeat(most * 1024 * 1024)});
             tourist.ask(&admin, &what, too_large, 413).await;
         }
-        if operation.get("requestBody").is_some() {
+        if operation["requestBody"]["content"].get("application/json").is_some() {
             tourist.ask_with(&admin, &what, Value::Null, &[("Content-Type", "application/json")], 400).await;
             tourist.ask(&admin, &what, Value::Null, 415).await;
         }
