@@ -29,8 +29,8 @@ pub trait JobQueue: Send + Sync + 'static {
     /// simply tried again.
     ///
     /// # Errors
-    /// `Unavailable` if the queue is away or full (see [`Limits`]); `Unsupported` if a payload is over
-    /// [`NewJob::MAX_PAYLOAD`].
+    /// `Unavailable` if the queue is away; with the detail [`Limits::FULL`] if as many wait as may, and then nothing was
+    /// taken. `Unsupported` if a payload is over [`NewJob::MAX_PAYLOAD`].
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, PortError>;
 
     /// Everything that is known of a job; `None` if it never was, or is past its [`Retention`].
@@ -163,6 +163,9 @@ pub struct Retention {
 impl Limits {
     /// The lowest priority for which the last places are kept.
     pub const URGENT: u8 = 9;
+
+    /// The detail of the error with which more jobs are refused than may wait.
+    pub const FULL: &str = "the queue is full";
 
     /// How many may wait where these jobs have come, too.
     #[must_use]

@@ -161,7 +161,7 @@ impl State {
             || answers.iter().zip(jobs).filter(|(answer, _)| **answer == Enqueued::New).map(|(_, job)| job);
         let more = taken().count() as u64;
         if more > 0 && self.waiting + more > limits.room_for(taken()) {
-            return Err(PortError::new(ErrorKind::Unavailable, OPERATION, "the queue is full"));
+            return Err(PortError::new(ErrorKind::Unavailable, OPERATION, Limits::FULL));
         }
         for job in taken() {
             self.enqueued += 1;

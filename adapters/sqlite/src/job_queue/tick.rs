@@ -52,7 +52,7 @@ impl Tick<'_> {
         }
         self.connection.execute_batch("ROLLBACK TO enqueue; RELEASE enqueue")?;
         self.memo.waiting = waiting;
-        Ok(Err(PortError::new(ErrorKind::Unavailable, "jobs.enqueue", "the queue is full")))
+        Ok(Err(PortError::new(ErrorKind::Unavailable, "jobs.enqueue", Limits::FULL)))
     }
 
     fn insert(&mut self, jobs: &[NewJob]) -> Result<Vec<Enqueued>> {
