@@ -1,14 +1,14 @@
 //! Nobody waits for ever, and nobody who asked for a wait is cut short.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use portwright_domain::PortError;
 use portwright_domain::job::{Lease, Progress, TaskName, WorkerId};
 use portwright_domain::ports::job_queue::{Exchange, LeaseRequest, Renewal, Settlement};
 use portwright_domain::ports::{CacheKey, Consistency, JobSource, Unobserved};
-use portwright_domain::{ErrorKind, PortError};
 use portwright_layers::Layers;
 use portwright_memory::MemoryJobQueue;
 use portwright_testkit::ManualClock;
@@ -16,7 +16,7 @@ use portwright_testkit::builders::JobBuilder;
 use portwright_testkit::faults::When;
 use tokio::time::Instant;
 
-use crate::stage::{BLACK_HOLE, POLICY, Stage};
+use crate::stage::{BLACK_HOLE, POLICY, Stage, is_late_after};
 
 /// Never answers.
 struct Silent;
@@ -53,15 +53,6 @@ fn want(wait: Duration) -> LeaseRequest {
         lease: Duration::from_secs(30),
         wait,
     }
-}
-
-/// The call fails for want of an answer after this long, and not a tenth of a second later.
-async fn is_late_after<T>(limit: Duration, call: impl Future<Output = Result<T, PortError>>) {
-    let began = Instant::now();
-    let error = call.await.err().expect("nobody answers");
-    assert_eq!((error.kind(), error.detail()), (ErrorKind::Unavailable, &*format!("no answer in {limit:?}")));
-    let took = began.elapsed();
-    assert!(took >= limit && took <= limit + Duration::from_millis(100), "{}: {took:?}", error.operation());
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ use portwright_layers::{Layers, Policy, StorePolicy, Thresholds};
 use portwright_memory::{MemoryCache, MemoryStore};
 use portwright_testkit::ManualClock;
 use portwright_testkit::faults::{Fault, Flaky, When};
+use tokio::time::Instant;
 
 /// One second to answer, and a breaker that opens on half of ten calls.
 pub(crate) const POLICY: Policy = Policy {
@@ -131,4 +132,13 @@ pub(crate) fn is_refusal<T>(answer: &Result<T, PortError>, breaker: &str) -> boo
 /// What becomes of a future at first sight.
 pub(crate) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+/// The call fails for want of an answer after this long, and not a tenth of a second later.
+pub(crate) async fn is_late_after<T>(limit: Duration, call: impl Future<Output = Result<T, PortError>>) {
+    let began = Instant::now();
+    let error = call.await.err().expect("nobody answers");
+    assert_eq!((error.kind(), error.detail()), (ErrorKind::Unavailable, &*format!("no answer in {limit:?}")));
+    let took = began.elapsed();
+    assert!(took >= limit && took <= limit + Duration::from_millis(100), "{}: {took:?}", error.operation());
 }
