@@ -45,6 +45,13 @@ pub enum Event<'a> {
         /// How it failed, if it did.
         error: Option<ErrorKind>,
     },
+    /// The breaker before a port changed its state.
+    BreakerChanged {
+        /// The breaker, such as `cache`.
+        breaker: &'a str,
+        /// What it is now: `closed` lets calls through, `open` refuses them, `half-open` lets a few try.
+        state: &'a str,
+    },
     /// Somebody signed in.
     SignedIn,
     /// A sign-in was refused.

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod breaker;
+mod cache;
+mod guard;
+mod health;
+mod job_queue;
+mod job_source;
+mod layers;
+mod observe;
+mod policy;
+mod rate_limiter;
+mod storage;
+mod store;
+mod timeout;
+
+pub use layers::Layers;
+pub use policy::{Policy, StoragePolicy, StorePolicy, Thresholds};
