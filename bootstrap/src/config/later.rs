@@ -46,20 +46,6 @@ pub(super) static LATER: &[Later] = &[
         ],
     },
     Later {
-        feature: "choice of storages",
-        instead: "files are kept in DATA_DIR/storage",
-        names: &[
-            "STORAGE_STRATEGY",
-            "STORAGE_ENDPOINT",
-            "STORAGE_ACCESS_KEY",
-            "STORAGE_SECRET_KEY",
-            "STORAGE_SECRET_KEY_FILE",
-            "STORAGE_BUCKET_NAME",
-            "STORAGE_REGION",
-            "STORAGE_FORCE_PATH_STYLE",
-        ],
-    },
-    Later {
         feature: "choice of queues",
         instead: "jobs are kept in SQLite, in DATA_DIR",
         names: &["QUEUE_BACKEND"],
@@ -68,7 +54,7 @@ pub(super) static LATER: &[Later] = &[
 ];
 
 /// Values that ask for what happens anyway.
-static HARMLESS: &[(&str, &[&str])] = &[("STORAGE_STRATEGY", &["local"]), ("QUEUE_BACKEND", &["embedded"])];
+static HARMLESS: &[(&str, &[&str])] = &[("QUEUE_BACKEND", &["embedded"])];
 
 /// What the variable will configure, if it is one of them.
 pub(super) fn find(name: &str) -> Option<&'static Later> {

@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 mod compute;
+mod storage;
 
 use super::explain;
 use super::variables::ALL;
@@ -242,7 +243,6 @@ fn what_this_version_cannot_do_is_refused_unless_it_asks_for_nothing() {
         ("DATABASE_URL", "postgres://user:hunter2@db/x"),
         ("DB_USERNAME", "hunter2"),
         ("REDIS_HOST", "hunter2"),
-        ("STORAGE_STRATEGY", "s3"),
         ("QUEUE_BACKEND", "redis"),
         ("MANAGEMENT_PORT", "9000"),
     ] {
@@ -250,11 +250,7 @@ fn what_this_version_cannot_do_is_refused_unless_it_asks_for_nothing() {
         assert!(printed.contains(&format!("{name} is not available in this version")), "{printed}");
         assert!(!printed.contains("hunter2"), "{printed}");
     }
-    config(in_environment(&[
-        ("STORAGE_STRATEGY", "local"),
-        ("QUEUE_BACKEND", "embedded"),
-        ("REDIS_URL", ""),
-    ]));
+    config(in_environment(&[("QUEUE_BACKEND", "embedded"), ("REDIS_URL", "")]));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod compute;
 mod parse;
 mod spec;
+mod storage;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use DefaultValue::{ByEnv, Is, Unset};
 pub(super) use compute::*;
 pub(super) use spec::Variable;
 pub use spec::{DefaultValue, Spec};
+pub(super) use storage::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -32,6 +34,13 @@ pub static ALL: &[&Spec] = &[
     &HOST.spec,
     &PORT.spec,
     &DATA_DIR.spec,
+    &STORAGE_STRATEGY.spec,
+    &STORAGE_ENDPOINT.spec,
+    &STORAGE_REGION.spec,
+    &STORAGE_BUCKET_NAME.spec,
+    &STORAGE_ACCESS_KEY.spec,
+    &STORAGE_SECRET_KEY.spec,
+    &STORAGE_FORCE_PATH_STYLE.spec,
     &JWT_PRIVATE_KEY_FILE.spec,
     &JWT_SECRET.spec,
     &JWT_EXPIRES_IN.spec,
