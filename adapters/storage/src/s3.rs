@@ -32,12 +32,12 @@ const MOST_PARTS: u64 = 10_000;
 const AGAIN: usize = 2;
 const SOON: Duration = Duration::from_millis(100);
 
-/// A bucket of an S3 server: Amazon's, `MinIO`, or another one that speaks its protocol.
+/// A bucket of an S3 server: Amazon's, MinIO, or another one that speaks its protocol.
 #[derive(Clone, PartialEq, Eq)]
 pub struct S3Config {
     /// `http://` or `https://`, and the host; Amazon's of the region if there is none.
     pub endpoint: Option<String>,
-    /// What the requests are signed for, such as `eu-central-1`. `MinIO`'s is `us-east-1` unless it is told otherwise.
+    /// What the requests are signed for, such as `eu-central-1`. MinIO's is `us-east-1` unless it is told otherwise.
     pub region: String,
     /// The bucket, which has to exist.
     pub bucket: String,
@@ -45,7 +45,7 @@ pub struct S3Config {
     pub access_key: String,
     /// How we prove it.
     pub secret_key: String,
-    /// Whether the bucket is the beginning of the path, as `MinIO` has it, or of the host name, as Amazon has it.
+    /// Whether the bucket is the beginning of the path, as MinIO has it, or of the host name, as Amazon has it.
     pub force_path_style: bool,
 }
 

@@ -40,7 +40,7 @@ const KEPT: usize = 16;
 /// No list of a thousand objects is longer.
 const LONGEST: usize = 4 << 20;
 
-/// Says of a server's answer that the etag is no digest of the bytes: AWS and `MinIO` make others up for objects that
+/// Says of a server's answer that the etag is no digest of the bytes: AWS and MinIO make others up for objects that
 /// are encrypted with keys of the caller or of a key service.
 const ENCRYPTION: [&str; 2] =
     ["x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"];

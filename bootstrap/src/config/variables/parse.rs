@@ -57,9 +57,8 @@ pub(super) fn host(text: &str) -> Result<String, String> {
 /// A server that is reached over HTTP. No user and no password: an address is shown, and secrets have variables of their
 /// own.
 pub(super) fn endpoint(text: &str) -> Result<String, String> {
-    let text = text.trim_end_matches('/');
     let place = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let place = place.ok_or("it begins with neither")?;
+    let place = place.ok_or("it begins with neither")?.trim_end_matches('/');
     if place.contains('@') {
         return Err("it has a user".to_owned());
     }
@@ -72,7 +71,7 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
     }
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     match host(bare) {
-        Ok(host) if !host.is_empty() => Ok(text.to_owned()),
+        Ok(host) if !host.is_empty() => Ok(text.trim_end_matches('/').to_owned()),
         _ => Err("it has no host, or more than that and a port".to_owned()),
     }
 }
