@@ -17,6 +17,7 @@ mod misspelt;
 mod reader;
 mod secret;
 mod sources;
+mod storage;
 pub mod variables;
 
 use std::fmt;
@@ -35,6 +36,7 @@ pub use database::Database;
 pub use reader::{Reading, Setting};
 pub use secret::Secret;
 pub use sources::{Origin, Override, Sources};
+pub use storage::Storage;
 
 /// Everything that can be decided from outside.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where users and sessions are kept.
     pub database: Database,
+    /// Where files are kept.
+    pub storage: Storage,
     /// How access tokens are signed.
     pub jwt: Jwt,
     /// How long a session lives; `idle` is not longer than `absolute`.
@@ -221,7 +225,12 @@ impl Config {
             value: value.to_owned(),
         });
         let config = Self::read(&Sources::only(overrides)).config.expect("the defaults are a configuration");
-        Self { data_dir: data_dir.to_owned(), database: Database::sqlite_in(data_dir), ..config }
+        Self {
+            data_dir: data_dir.to_owned(),
+            database: Database::sqlite_in(data_dir),
+            storage: Storage::local_in(data_dir),
+            ..config
+        }
     }
 }
 

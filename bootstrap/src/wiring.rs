@@ -12,7 +12,7 @@ use portwright_domain::ports::{
     Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Storage, Store, Unobserved,
 };
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, api};
-use portwright_memory::{MemoryRateLimiter, SystemClock, UuidV7};
+use portwright_memory::{MemoryRateLimiter, MemoryStorage, SystemClock, UuidV7};
 use portwright_postgres::{PostgresConfig, PostgresHealth, PostgresStore};
 use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
 use portwright_socket::QueueClient;
@@ -20,7 +20,7 @@ use portwright_sqlite::{SqliteConfig, SqliteHealth, SqliteStore};
 use portwright_storage::{OpendalStorage, StorageHealth};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{AppEnv, Config, Database, Registration, Secret, SigningKeySource};
+use crate::config::{self, AppEnv, Config, Database, Registration, Secret, SigningKeySource};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 
@@ -29,9 +29,6 @@ const ISSUER: &str = "portwright";
 
 /// The name of the signing key's file in the data directory.
 const KEY_FILE: &str = "signing-key.pem";
-
-/// The folder of files in the data directory.
-pub(crate) const FILES: &str = "storage";
 
 /// How many clients the embedded limiter tells apart; the oldest are forgotten beyond that.
 const LIMITER_KEYS: usize = 100_000;
@@ -195,6 +192,15 @@ pub(crate) fn postgres(urls: &[Secret], connections: u32) -> Result<PostgresConf
     Ok(config)
 }
 
+/// Opens the storage that the configuration names.
+async fn open_storage(config: &config::Storage, clock: Arc<dyn Clock>) -> Result<Arc<dyn Storage>, Failure> {
+    Ok(match config {
+        config::Storage::Local { folder } => Arc::new(OpendalStorage::local(folder, clock).await?),
+        config::Storage::S3(bucket) => Arc::new(OpendalStorage::s3(bucket, clock).await?),
+        config::Storage::Memory => Arc::new(MemoryStorage::new(clock)),
+    })
+}
+
 /// Builds the application.
 ///
 /// # Errors
@@ -213,8 +219,7 @@ pub async fn wire(
     let open_store = OpenStore::open(&config.database, migrate).await?;
     let (store, store_health) = open_store.ports();
     let Backstage { queue, probes } = backstage;
-    let storage: Arc<dyn Storage> =
-        Arc::new(OpendalStorage::local(config.data_dir.join(FILES), clock.clone()).await?);
+    let storage = open_storage(&config.storage, clock.clone()).await?;
     let storage_health: Arc<dyn HealthProbe> = Arc::new(StorageHealth::of(storage.clone(), ids.clone()));
     let key = signing_key(config)?;
     let tokens = Arc::new(JwtIssuer::new(&key, ISSUER, ISSUER));

@@ -3,8 +3,13 @@
 use opendal::ErrorKind as Reported;
 use portwright_domain::{ErrorKind, PortError};
 
+use crate::s3::refusal;
+
 /// The same failure in the words of the port. That nothing is there is no failure, and is asked for before.
 pub(crate) fn port_error(operation: &'static str, error: opendal::Error) -> PortError {
+    if let Some((kind, meaning)) = refusal::of(&error) {
+        return PortError::new(kind, operation, meaning).with_source(error);
+    }
     let kind = match error.kind() {
         Reported::PermissionDenied | Reported::ConfigInvalid => ErrorKind::Misconfigured,
         Reported::Unsupported => ErrorKind::Unsupported,

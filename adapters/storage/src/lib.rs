@@ -3,7 +3,9 @@
 mod error;
 mod health;
 mod local;
+mod s3;
 mod storage;
 
 pub use health::StorageHealth;
+pub use s3::S3Config;
 pub use storage::OpendalStorage;

@@ -16,16 +16,27 @@ use portwright_domain::{ErrorKind, PortError, Timestamp};
 
 use crate::error::port_error;
 use crate::local::LocalFiles;
+use crate::s3::{self, S3Config, download, upload};
 
 /// No single step on a disk takes this long, unless the disk hangs.
 const LOCAL_STEP: Duration = Duration::from_secs(30);
+
+/// A request may not ask for more objects than this; no server answers so many at once anyway.
+const MOST_AT_ONCE: usize = i32::MAX as usize;
 
 /// Files by name, behind an OpenDAL service. Clones share everything.
 #[derive(Clone)]
 pub struct OpendalStorage {
     operator: Operator,
-    /// Bodies reach the service in parts of this size, whatever the size of the parts they come in.
-    part: usize,
+    place: Place,
+}
+
+/// What the service is made of, as far as it makes a difference to the port.
+#[derive(Clone)]
+enum Place {
+    Disk,
+    /// Dates what was put and then replaced before anybody could ask the server when it was put.
+    Server(Arc<dyn Clock>),
 }
 
 impl OpendalStorage {
@@ -38,15 +49,50 @@ impl OpendalStorage {
         let files = LocalFiles::open(root.into(), clock).await?;
         let deadline = TimeoutLayer::new().with_timeout(LOCAL_STEP).with_io_timeout(LOCAL_STEP);
         let operator = Operator::from_parts(OperationContext::default(), Arc::new(files)).layer(deadline);
-        Ok(Self { operator, part: LocalFiles::PART })
+        Ok(Self { operator, place: Place::Disk })
+    }
+
+    /// Objects in a bucket of an S3 server, which has to exist. A server that does not answer now may do so later, so
+    /// this is no error here; [`StorageHealth`](crate::StorageHealth) tells.
+    ///
+    /// # Errors
+    /// `Misconfigured` if what is given makes no sense, or the server refuses it.
+    pub async fn s3(config: &S3Config, clock: Arc<dyn Clock>) -> Result<Self, PortError> {
+        let storage = Self { operator: config.operator()?, place: Place::Server(clock) };
+        match storage.list("", None, 1).await {
+            Err(error) if error.kind() == ErrorKind::Misconfigured => {
+                let detail = format!("{}: {}", config.place(), error.detail());
+                Err(PortError::new(ErrorKind::Misconfigured, "storage.init", detail).with_source(error))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the storage does not answer yet");
+                Ok(storage)
+            }
+            Ok(_) => Ok(storage),
+        }
+    }
+
+    fn info(
+        &self,
+        operation: &'static str,
+        key: ObjectKey,
+        metadata: &Metadata,
+    ) -> Result<ObjectInfo, PortError> {
+        match self.place {
+            Place::Disk => info(operation, key, metadata),
+            Place::Server(_) => s3::info(operation, key, metadata),
+        }
     }
 }
 
 #[async_trait]
 impl Storage for OpendalStorage {
     async fn put(&self, key: &ObjectKey, mut body: Box<dyn ObjectBody>) -> Result<ObjectInfo, PortError> {
+        if let Place::Server(clock) = &self.place {
+            return upload::put(&self.operator, key, body, &**clock).await;
+        }
         let failed = |error| port_error("storage.put", error);
-        let options = WriteOptions { chunk: Some(self.part), ..WriteOptions::default() };
+        let options = WriteOptions { chunk: Some(LocalFiles::PART), ..WriteOptions::default() };
         let mut writer = self.operator.writer_options(key.as_str(), options).await.map_err(failed)?;
         let written = async {
             while let Some(part) = body.next().await? {
@@ -66,6 +112,9 @@ impl Storage for OpendalStorage {
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Object>, PortError> {
+        if let Place::Server(_) = self.place {
+            return download::open(&self.operator, key).await;
+        }
         let opened = async {
             let reader = self.operator.reader(key.as_str()).await?;
             let mut stream = reader.into_stream(..).await?;
@@ -101,7 +150,7 @@ impl Storage for OpendalStorage {
         let failed = |error| port_error("storage.list", error);
         let options = ListOptions {
             recursive: true,
-            limit: Some(limit),
+            limit: Some(limit.min(MOST_AT_ONCE)),
             start_after: after.map(|key| key.as_str().to_owned()),
             ..ListOptions::default()
         };
@@ -112,7 +161,7 @@ impl Storage for OpendalStorage {
         {
             // What is no key of ours was put by somebody else.
             if let (true, Ok(key)) = (entry.metadata().is_file(), ObjectKey::parse(entry.path())) {
-                found.push(info("storage.list", key, entry.metadata())?);
+                found.push(self.info("storage.list", key, entry.metadata())?);
             }
         }
         Ok(found)
@@ -153,7 +202,12 @@ fn begins_a_key(prefix: &str) -> bool {
     ObjectKey::parse(prefix).is_ok() || ObjectKey::parse(&format!("{prefix}x")).is_ok()
 }
 
-fn info(operation: &'static str, key: ObjectKey, metadata: &Metadata) -> Result<ObjectInfo, PortError> {
+/// What is known of an object, as the service tells it.
+pub(crate) fn info(
+    operation: &'static str,
+    key: ObjectKey,
+    metadata: &Metadata,
+) -> Result<ObjectInfo, PortError> {
     let (Some(etag), Some(modified)) = (metadata.etag(), metadata.last_modified()) else {
         return Err(PortError::new(ErrorKind::Unsupported, operation, "no etag or no time of change"));
     };

@@ -10,7 +10,7 @@ use crate::failure::{Failure, Problem};
 use crate::first_run_file;
 use crate::lifecycle::Lifecycle;
 use crate::serve::start;
-use crate::wiring::{self, OpenStore, Program};
+use crate::wiring::{OpenStore, Program};
 
 /// Serves until told to stop.
 pub(super) async fn run(config: &Config, options: &ServeOptions, program: Program) -> Result<Exit, Failure> {
@@ -30,7 +30,7 @@ pub(super) async fn run(config: &Config, options: &ServeOptions, program: Progra
     });
     let (took, address) = (began.elapsed(), running.address);
     let (app_env, database, workers) = (config.app_env, database.as_str(), config.compute.workers);
-    let storage = &format!("local {}", config.data_dir.join(wiring::FILES).display());
+    let storage = &config.storage.to_string();
     let started = Started { app_env, took, address, database, storage, workers, first_admin };
     banner::announce(&started, config.log.format);
     Ok(running.ended().await)

@@ -12,7 +12,7 @@ use super::sources::Sources;
 use super::variables as v;
 use super::{
     AppEnv, AppRole, Compute, Config, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Shutdown,
-    SigningKeySource, WorkerCount, misspelt,
+    SigningKeySource, WorkerCount, misspelt, storage,
 };
 use crate::failure::Failure;
 
@@ -36,6 +36,7 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
     let (host, port) = (reader.read(&v::HOST), reader.read(&v::PORT));
     let data_dir = reader.read(&v::DATA_DIR);
     let database = database(reader, data_dir.as_deref());
+    let storage = storage::read(reader, data_dir.as_deref());
     let jwt = jwt(reader);
     let session = session(reader);
     let registration = reader.read(&v::REGISTRATION);
@@ -55,6 +56,7 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
         listen: Listen { host: host?, port: port? },
         database: database?,
         data_dir: data_dir?,
+        storage: storage?,
         jwt: jwt?,
         session: session?,
         registration: registration?,
@@ -116,7 +118,7 @@ fn jwt(reader: &mut Reader<'_>) -> Option<Jwt> {
 }
 
 /// Tests may use the secrets of the examples; nobody else, since everybody knows them.
-fn refuse_well_known(reader: &mut Reader<'_>, spec: &'static v::Spec, secret: Option<&Secret>) {
+pub(super) fn refuse_well_known(reader: &mut Reader<'_>, spec: &'static v::Spec, secret: Option<&Secret>) {
     if reader.app_env != AppEnv::Test && secret.is_some_and(Secret::is_well_known) {
         let what = format!("{} is a secret that everybody knows", spec.name);
         reader.refuse(&[spec], what, "`openssl rand -base64 48` makes one that nobody knows");

@@ -26,7 +26,7 @@ fn problem(entry: &Entry) -> Option<Problem> {
     }
     let place = format!("{name} ({})", entry.origin);
     if let Some(later) = later::find(name) {
-        if entry.value.as_deref().is_some_and(|value| later::is_harmless(name, value)) {
+        if entry.value.as_deref() == Some("") {
             return None;
         }
         let what = format!("{name} is not available in this version, which has no {}", later.feature);

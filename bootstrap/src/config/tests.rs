@@ -6,6 +6,7 @@ use std::time::Duration;
 
 mod compute;
 mod database;
+mod storage;
 
 use super::explain;
 use super::variables::ALL;
@@ -244,7 +245,6 @@ fn what_this_version_cannot_do_is_refused_unless_it_asks_for_nothing() {
         ("DATABASE_URL", "postgres://user:hunter2@db/x"),
         ("DB_USERNAME", "hunter2"),
         ("REDIS_HOST", "hunter2"),
-        ("STORAGE_STRATEGY", "s3"),
         ("QUEUE_BACKEND", "redis"),
         ("MANAGEMENT_PORT", "9000"),
     ] {
@@ -252,11 +252,7 @@ fn what_this_version_cannot_do_is_refused_unless_it_asks_for_nothing() {
         assert!(printed.contains(&format!("{name} is not available in this version")), "{printed}");
         assert!(!printed.contains("hunter2"), "{printed}");
     }
-    config(in_environment(&[
-        ("STORAGE_STRATEGY", "local"),
-        ("QUEUE_BACKEND", "embedded"),
-        ("REDIS_URL", ""),
-    ]));
+    config(in_environment(&[("QUEUE_BACKEND", "embedded"), ("REDIS_URL", "")]));
 }
 
 #[test]

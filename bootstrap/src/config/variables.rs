@@ -5,6 +5,7 @@ mod compute;
 mod database;
 mod parse;
 mod spec;
+mod storage;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(super) use compute::*;
 pub(super) use database::*;
 pub(super) use spec::Variable;
 pub use spec::{DefaultValue, Spec};
+pub(super) use storage::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -44,6 +46,13 @@ pub static ALL: &[&Spec] = &[
     &DB_SSLMODE.spec,
     &DB_REPLICA_HOSTS.spec,
     &DB_CONNECTION_LIMIT.spec,
+    &STORAGE_STRATEGY.spec,
+    &STORAGE_ENDPOINT.spec,
+    &STORAGE_REGION.spec,
+    &STORAGE_BUCKET_NAME.spec,
+    &STORAGE_ACCESS_KEY.spec,
+    &STORAGE_SECRET_KEY.spec,
+    &STORAGE_FORCE_PATH_STYLE.spec,
     &JWT_PRIVATE_KEY_FILE.spec,
     &JWT_SECRET.spec,
     &JWT_EXPIRES_IN.spec,

@@ -13,6 +13,7 @@ mod migrate;
 mod readme_tour;
 mod second_server;
 mod shutdown;
+mod storage;
 mod users_command;
 mod workers;
 #[path = "program/works.rs"]

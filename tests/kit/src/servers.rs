@@ -3,8 +3,14 @@
 //! A server runs under a small shell that reads commands from a pipe. When the test ends, however it ends, the pipe
 //! closes, and the shell takes the server down and removes its files: a dead test leaves nothing behind. Nothing here
 //! is asynchronous or knows a driver, so any adapter can use it.
+//!
+//! S3 has no small server that is installed everywhere, so that one is a thread of the test; it takes the feature `s3`.
 
 mod postgres;
+#[cfg(feature = "s3")]
+pub mod s3;
 mod shell;
 
 pub use postgres::{Postgres, Stop};
+#[cfg(feature = "s3")]
+pub use s3::S3;

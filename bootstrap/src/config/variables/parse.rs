@@ -85,6 +85,43 @@ pub(super) fn database_url(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text.to_owned()))
 }
 
+/// A server that is reached over HTTP. No user and no password: an address is shown, and secrets have variables of their
+/// own.
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
+    let place = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let place = place.ok_or("it begins with neither")?.trim_end_matches('/');
+    if place.contains('@') {
+        return Err("it has a user".to_owned());
+    }
+    let (name, port) = match place.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (place, None),
+    };
+    if let Some(port) = port {
+        number::<u16>(port, 1..=65_535).map_err(|why| format!("of the port, {why}"))?;
+    }
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    match host(bare) {
+        Ok(host) if !host.is_empty() => Ok(text.trim_end_matches('/').to_owned()),
+        _ => Err("it has no host, or more than that and a port".to_owned()),
+    }
+}
+
+/// So many characters, all of this kind.
+pub(super) fn characters(
+    text: &str,
+    count: RangeInclusive<usize>,
+    kind: fn(u8) -> bool,
+) -> Result<String, String> {
+    if !count.contains(&text.len()) {
+        Err(format!("it has {} characters", text.chars().count()))
+    } else if !text.bytes().all(kind) {
+        Err("it has others".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "the table wants one shape; the operating system judges paths")]
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
