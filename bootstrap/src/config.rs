@@ -122,7 +122,7 @@ pub enum Database {
 }
 
 impl Database {
-    fn sqlite_in(data_dir: &Path) -> Self {
+    pub(crate) fn sqlite_in(data_dir: &Path) -> Self {
         Self::Sqlite { file: data_dir.join("portwright.db") }
     }
 }
