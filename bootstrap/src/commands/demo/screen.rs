@@ -58,8 +58,7 @@ impl Screen {
 
     #[expect(clippy::unused_self, reason = "whoever may print has a screen")]
     fn draw(self, lines: &[String], up: &str) -> Result<(), Failure> {
-        let lines: String = lines.iter().map(|line| format!("\x1b[2K{line}\n")).collect();
-        output::print(&format!("{up}{lines}"))
+        output::print(&format!("{up}\x1b[2K{}\n", lines.join("\n\x1b[2K")))
     }
 }
 

@@ -249,8 +249,7 @@ async fn follow(
 /// How often a user may be read who has so many requests left and makes so many jobs; `None` if that is too many jobs.
 fn reads(left: usize, jobs: usize) -> Option<usize> {
     // One more signs out.
-    let spare = left.checked_sub(jobs * REQUESTS_OF_JOB + 1)?;
-    Some(spare.min((left / 2).saturating_sub(jobs * REQUESTS_OF_JOB + 1)))
+    (left / 2).checked_sub(jobs * REQUESTS_OF_JOB + 1)
 }
 
 /// A third before the jobs, within the time for that, and the rest once a second.
@@ -265,7 +264,9 @@ fn too_many(jobs: u32, answer: &Answer) -> Failure {
     let [left, reset] =
         ["x-ratelimit-remaining", "ratelimit"].map(|name| answer.header(name).unwrap_or("unknown"));
     let seconds = reset.rsplit_once("t=").map_or("60", |(_, seconds)| seconds);
-    let what = format!("{jobs} jobs take more requests than the {left} that the rate limit leaves this user");
+    let what = format!(
+        "{jobs} jobs take more than half of the {left} requests that the rate limit leaves this user"
+    );
     let fix = format!("wait {seconds} s, or make fewer --jobs");
     Failure::new(Exit::Failed, Problem::new(what).fix(fix))
 }
@@ -291,9 +292,8 @@ mod tests {
     fn half_of_what_is_left_is_left_alone_and_jobs_that_do_not_fit_are_refused() {
         assert_eq!(reads(50, 5), Some(9));
         assert_eq!(reads(1_000, 5), Some(484));
-        // The jobs alone take more than half: no reads, then.
-        assert_eq!(reads(20, 5), Some(0));
-        assert_eq!(reads(15, 5), None);
+        assert_eq!(reads(32, 5), Some(0));
+        assert_eq!(reads(31, 5), None);
     }
 
     #[test]

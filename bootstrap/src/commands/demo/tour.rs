@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::client::{Answer, Ask, Client};
 use super::guest::{Credentials, Session};
@@ -201,6 +201,7 @@ impl Tour {
         let job = answer.header("location").unwrap_or_default().to_owned();
         self.job = Some(job.clone());
         self.begin("Follow the job", "GET", &format!("{job}/events"), "")?;
+        let began = Instant::now();
         let followed = timeout(JOB, self.events(&job)).await;
         let last = followed.unwrap_or_else(|_elapsed| {
             let what = format!("the job is not done after {} s", JOB.as_secs());
@@ -210,17 +211,17 @@ impl Tour {
             self.job = None;
         }
         let found = format!("{} primes", last.count.unwrap_or_default());
-        self.came("200 OK", None, &format!("{}, {found}", last.state))?;
+        self.came("200 OK", began.elapsed(), &format!("{}, {found}", last.state))?;
         self.why("Server-sent events tell every change; a client that comes back sees what it has missed.")?;
         self.holds(last.count == Some(primes), "that is not the number of primes")
     }
 
     async fn events(&self, job: &str) -> Result<Standing, Failure> {
-        let lost = |error| no_answer(self.step, &error);
-        let (status, mut events) = self.client.follow(&format!("{job}/events")).await.map_err(lost)?;
+        let no_event = |error| no_answer(self.step, &error);
+        let (status, mut events) = self.client.follow(&format!("{job}/events")).await.map_err(no_event)?;
         self.holds(status.as_u16() == 200, &format!("the server answered {status}"))?;
         let mut last = Standing::default();
-        while let Some(event) = events.next().await.map_err(lost)? {
+        while let Some(event) = events.next().await.map_err(no_event)? {
             let now = Standing::of(&event);
             let bar = [format!("   {}", now.bar())];
             if self.screen.is_terminal && last == Standing::default() {
@@ -285,9 +286,8 @@ impl Tour {
 
     /// Prints what a step sends, sends it, and answers what came back.
     async fn ask(&mut self, step: &'static str, ask: Ask) -> Result<Answer, Failure> {
-        let headers =
-            ask.headers.iter().map(|(name, value)| format!("   {name}: {value}")).collect::<String>();
-        self.begin(step, ask.method.as_str(), &ask.path, &headers)?;
+        let headers = ask.headers.iter().map(|(name, value)| format!("   {name}: {value}"));
+        self.begin(step, ask.method.as_str(), &ask.path, &headers.collect::<Vec<_>>().concat())?;
         self.client.send(ask).await.map_err(|error| no_answer(step, &error))
     }
 
@@ -304,14 +304,13 @@ impl Tour {
         if answer.status.as_u16() != promised {
             return Err(refused(self.step, answer));
         }
-        self.came(&answer.status.to_string(), Some(answer.took), line)?;
+        self.came(&answer.status.to_string(), answer.took, line)?;
         self.why(why)
     }
 
-    fn came(&self, status: &str, took: Option<Duration>, line: &str) -> Result<(), Failure> {
+    fn came(&self, status: &str, took: Duration, line: &str) -> Result<(), Failure> {
         let status = self.screen.paint(Style::Good, status);
-        let took = took.map(|took| format!(" in {}", readable(took))).unwrap_or_default();
-        self.screen.line(&format!("   ← {status}{took}: {line}"))
+        self.screen.line(&format!("   ← {status} in {}: {line}", readable(took)))
     }
 
     fn why(&self, why: &str) -> Result<(), Failure> {
