@@ -5,14 +5,14 @@
 
 use std::fmt::Write;
 use std::io::{IsTerminal, stderr};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use portwright_domain::user::Email;
 
 use crate::config::{AppEnv, LogFormat, WorkerCount};
-use crate::{output, telemetry};
+use crate::{output, port, telemetry};
 
 /// What somebody who starts a server wants to know.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +102,11 @@ fn page(started: &Started<'_>) -> String {
         line(&format!("    {:<9} {password:<31} {hint}", "password"));
         line("");
     }
-    line(&format!("  Next:  {:<43} Ctrl-C drains and stops", format!("sign in at {url}/docs")));
+    line(&format!(
+        "  Next:  {:<19} a guided tour: sign in, users, a job, the cache, the rate limit",
+        "portwright demo"
+    ));
+    line(&format!("         {:<43} Ctrl-C drains and stops", format!("sign in at {url}/docs")));
     line("");
     page
 }
@@ -117,12 +121,7 @@ fn workers(count: Option<WorkerCount>) -> String {
 
 /// Where a browser on this machine finds the server.
 fn url(address: SocketAddr) -> String {
-    let host = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    format!("http://{}", SocketAddr::new(host, address.port()))
+    format!("http://{}", port::from_here(address))
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -164,7 +163,8 @@ mod tests {
     email     admin@localhost
     password  tango-velvet-harbor-cedar-oak-91 (shown once; also in ./data/first-run.txt, mode 0600)
 
-  Next:  sign in at http://127.0.0.1:3000/docs       Ctrl-C drains and stops
+  Next:  portwright demo     a guided tour: sign in, users, a job, the cache, the rate limit
+         sign in at http://127.0.0.1:3000/docs       Ctrl-C drains and stops
 
 ",
             env!("CARGO_PKG_VERSION")

@@ -7,8 +7,10 @@ use portwright_domain::user::Email;
 
 use crate::config::Override;
 
+mod demo;
 mod jobs;
 
+pub use demo::{Demo, DemoCommand, Stress};
 pub use jobs::{Jobs, WorkerCommand};
 
 /// A backend to start a service from.
@@ -65,6 +67,8 @@ pub enum Command {
     /// Manage users where nobody is signed in
     #[command(subcommand)]
     Users(Users),
+    /// Take a guided tour of the server on the data directory, or of one that is started for it and stopped again
+    Demo(Demo),
     /// Ask the server on this machine how it is; exits 1 when it is not well
     Health {
         /// Only whether it answers, or whether requests may be sent to it
@@ -311,6 +315,10 @@ mod tests {
             &["jobs", "show", "one"],
             &["users", "set-password"],
             &["health", "wealthy"],
+            &["demo", "--email", "nobody"],
+            &["demo", "stress", "--jobs", "0"],
+            &["demo", "stress", "--jobs", "17"],
+            &["demo", "stress", "--below", "1000000001"],
             &["conjure"],
         ] {
             let all = ["portwright"].iter().chain(arguments);

@@ -2,10 +2,12 @@
 
 mod config;
 mod confirm;
+mod demo;
 mod health;
 mod jobs;
 mod migrate;
 mod openapi;
+mod password;
 mod serve;
 mod tasks;
 mod users;
@@ -45,6 +47,10 @@ fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
     match command {
         Command::Completions { shell } => output::print(&cli::completions(shell))?,
         Command::Config(command) => config::run(&command, &Config::read(&Sources::of_process(overrides)))?,
+        Command::Demo(command) => {
+            let config = prepare(overrides, Usual::Command)?;
+            return block_on(demo::run(&config, command, program));
+        }
         Command::Health { check } => {
             let config = prepare(overrides, Usual::Command)?;
             return block_on(health::run(&config, check));

@@ -154,6 +154,7 @@ fn supervisor(config: &Config, queue: &Arc<SqliteJobQueue>, ids: Arc<dyn IdGener
         concurrency: config.compute.concurrency,
         drain: config.shutdown.timeout,
         frugal: config.compute.memory_limit.is_some(),
+        log: config.log.filter.clone(),
     };
     Some(Supervisor::new(plan, &config.data_dir, queue.clone(), queue.clone(), ids))
 }

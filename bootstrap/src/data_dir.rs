@@ -62,6 +62,15 @@ impl DataDir {
         }
     }
 
+    /// Where the server on this directory listens; `None` if none runs, or not yet.
+    #[must_use]
+    pub fn server(path: &Path) -> Option<SocketAddr> {
+        let text = std::fs::read_to_string(path.join(LOCK_NAME)).ok()?;
+        let holder: Holder = serde_json::from_str(&text).ok()?;
+        // A server that was killed leaves the file behind, and anybody may listen on its port by now.
+        holder.is_running().then_some(holder.address).flatten()
+    }
+
     fn in_use(&self, lock: &mut File) -> Failure {
         let mut text = String::new();
         let read = lock.read_to_string(&mut text).ok();
@@ -117,14 +126,18 @@ struct Holder {
 
 impl Holder {
     fn this_process() -> Self {
-        let stat = std::fs::read_to_string("/proc/self/stat").ok();
-        Self {
-            pid: std::process::id(),
-            started: stat.as_deref().and_then(start_time),
-            exe: std::env::current_exe().ok(),
-            address: None,
-        }
+        let pid = std::process::id();
+        Self { pid, started: started(pid), exe: std::env::current_exe().ok(), address: None }
     }
+
+    fn is_running(&self) -> bool {
+        started(self.pid) == self.started
+    }
+}
+
+/// When this process started, where the system tells; `None` if there is no such process.
+fn started(pid: u32) -> Option<u64> {
+    start_time(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// Field 22 of `/proc/<pid>/stat`; the command, field 2, may have spaces and parentheses of its own.
@@ -184,6 +197,21 @@ mod tests {
         assert!(failure.to_string().contains(&format!("(pid {pid}, http://127.0.0.1:3000)")), "{failure}");
         drop(lock);
         dir.lock().expect("free again");
+    }
+
+    #[test]
+    fn a_server_is_found_once_it_listens_and_for_as_long_as_it_runs() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let address = "127.0.0.1:3000".parse().expect("an address");
+        assert_eq!(DataDir::server(parent.path()), None);
+        let mut lock = DataDir::create(parent.path()).expect("made").lock().expect("free");
+        assert_eq!(DataDir::server(parent.path()), None);
+        lock.announce(address).expect("written");
+        assert_eq!(DataDir::server(parent.path()), Some(address));
+        // Another process has the number now.
+        lock.holder.started = Some(1);
+        lock.write().expect("written");
+        assert_eq!(DataDir::server(parent.path()), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::config::Secret;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 
@@ -26,6 +27,14 @@ pub fn write_first_run(dir: &Path, email: &str, password: &str) -> Result<PathBu
         )
     })?;
     Ok(path)
+}
+
+/// The address and the password of `first-run.txt` in this directory, if there is one that can be read.
+#[must_use]
+pub fn read_first_run(dir: &Path) -> Option<(String, Secret)> {
+    let text = fs::read_to_string(dir.join(NAME)).ok()?;
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
+    Some((value("email: ")?, Secret::new(value("password: ")?)))
 }
 
 fn write(dir: &Path, path: &Path, content: &str) -> io::Result<()> {
@@ -71,6 +80,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = write_first_run(dir.path(), "admin@localhost", "tango-91").expect("written");
         assert_eq!(fs::read_to_string(&path).expect("read"), "email: admin@localhost\npassword: tango-91\n");
+        let told = Some(("admin@localhost".to_owned(), Secret::new("tango-91".to_owned())));
+        assert_eq!(read_first_run(dir.path()), told);
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).expect("read").count(), 1);
     }
@@ -100,5 +111,6 @@ mod tests {
     fn a_directory_that_is_not_there_is_exit_73() {
         let failure = write_first_run(Path::new("/nonexistent"), "a@b", "c").expect_err("fails");
         assert_eq!(failure.exit(), Exit::CannotCreate);
+        assert_eq!(read_first_run(Path::new("/nonexistent")), None);
     }
 }

@@ -64,7 +64,7 @@ pub fn is_supervised(worker: &WorkerId) -> bool {
 }
 
 /// What the operator decided.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// How many workers there may be.
     pub count: WorkerCount,
@@ -74,6 +74,8 @@ pub struct Plan {
     pub drain: Duration,
     /// Whether workers limit their memory.
     pub frugal: bool,
+    /// What workers log, if not what they find in the environment.
+    pub log: Option<String>,
 }
 
 /// Starts worker processes and looks after them.
@@ -112,16 +114,14 @@ impl Supervisor {
         ids: Arc<dyn IdGenerator>,
     ) -> Self {
         let places = plan.count.max;
+        let arguments = vec![OsString::from("--data-dir"), data_dir.into()];
         Self {
-            plan,
-            program: Program {
-                arguments: vec![OsString::from("--data-dir"), data_dir.into()],
-                frugal: plan.frugal,
-            },
+            program: Program { arguments, frugal: plan.frugal, log: plan.log.clone() },
             queue,
             source,
             ids,
             fleet: Fleet::new(places, plan.drain),
+            plan,
             children: JoinSet::new(),
             orders: std::iter::repeat_with(|| None).take(places).collect(),
             news: mpsc::unbounded_channel(),

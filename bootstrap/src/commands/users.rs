@@ -2,8 +2,6 @@
 //!
 //! It works beside a running server: the same database, no lock on the directory.
 
-use std::io::{Read, stdin};
-
 use portwright_application::Operators;
 use portwright_application::users::{NewUser, UserError};
 use portwright_domain::access::Role;
@@ -12,6 +10,7 @@ use portwright_domain::user::{PersonName, User};
 use serde_json::{Value, json};
 
 use super::confirm::confirm;
+use super::password;
 use crate::cli::{NewPasswordFrom, Users};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -89,18 +88,11 @@ async fn list(operators: &Operators, json: bool) -> Result<(), Failure> {
 
 /// The password that the operator gives, or a new one, which is told.
 fn new_password(from: NewPasswordFrom) -> Result<(NewPassword, Option<String>), Failure> {
-    const MOST_BYTES: u64 = 4096;
     if !from.password_stdin {
         let text = passphrase::generate()?;
         return Ok((parse_password(&text)?, Some(text)));
     }
-    let mut text = String::new();
-    stdin().lock().take(MOST_BYTES).read_to_string(&mut text).map_err(|error| {
-        Failure::new(Exit::Usage, Problem::new(format!("cannot read the password ({error})")))
-    })?;
-    // The line break is the shell's, everything else the operator's.
-    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
-    Ok((parse_password(text)?, None))
+    Ok((parse_password(password::from_stdin()?.expose())?, None))
 }
 
 fn parse_password(text: &str) -> Result<NewPassword, Failure> {

@@ -24,7 +24,7 @@ pub enum Database {
 }
 
 impl Database {
-    pub(super) fn sqlite_in(data_dir: &Path) -> Self {
+    pub(crate) fn sqlite_in(data_dir: &Path) -> Self {
         Self::Sqlite { file: data_dir.join("portwright.db") }
     }
 }

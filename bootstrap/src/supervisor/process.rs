@@ -36,6 +36,8 @@ pub(super) struct Program {
     pub(super) arguments: Vec<OsString>,
     /// Whether children limit their memory.
     pub(super) frugal: bool,
+    /// What children log, if not what they find in the environment.
+    pub(super) log: Option<String>,
 }
 
 /// A child that runs.
@@ -55,6 +57,7 @@ impl Program {
             .args(["worker", "--supervised", "--id", worker.as_str()])
             .args(&self.arguments)
             .envs(self.frugal.then_some(SMALL_RESERVE))
+            .envs(self.log.as_ref().map(|filter| ("RUST_LOG", filter)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .process_group(0);
         let child = command.spawn()?;

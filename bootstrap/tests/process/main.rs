@@ -7,6 +7,7 @@ mod server;
 mod size;
 mod terminal;
 
+mod demo;
 mod durability;
 mod first_run;
 mod migrate;

@@ -50,6 +50,16 @@ async fn the_tour_of_the_readme_does_what_it_shows() {
     }
 }
 
+#[test]
+fn the_service_that_the_readme_shows_is_the_example() {
+    let text = |path| fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).expect("text");
+    let (readme, example) = (text("README.md"), text("application/examples/texts.rs"));
+    let mut blocks = readme.split("```rust\n").skip(1).map(|rest| rest.split("```").next().expect("a block"));
+    let shown = blocks.next().expect("a block");
+    assert!(shown.contains("#[compute(") && example.contains(shown), "{shown}");
+    assert_eq!(blocks.next(), None);
+}
+
 /// The commands of all `console` blocks.
 fn steps(readme: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
