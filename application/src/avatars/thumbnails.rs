@@ -103,8 +103,12 @@ impl Avatars {
             let forgotten: Committed<()> =
                 transact!(self.transactions, "avatars.forget", |uow| forget_upload_in(uow, of).await)?;
             let () = forgotten.value;
+            // Another try would not find the upload, and so not know what was wrong with it.
+            if let Err(error) = self.sweep(of).await {
+                tracing::warn!(%error, user = %of.user, "what is no picture was left behind");
+            }
         }
-        if matches!(made, Ok(_) | Err(ThumbnailsError::InvalidImage { .. })) {
+        if made.is_ok() {
             self.sweep(of).await?;
         }
         made

@@ -227,7 +227,7 @@ async fn every_operation_refuses_parameters_that_it_does_not_have() {
     let portrait = user.request(Method::PUT, &format!("{}/avatar", user.path()));
     let portrait = portrait.header("Content-Type", "image/png").header("Prefer", "respond-async");
     user.send(portrait.body(picture(PictureKind::Png, 9, 9))).await.expect(202);
-    app.drain_jobs().await;
+    let job = ended_job(&app, &user).await;
     for (path, method, operation) in documented_operations(&document) {
         let path = existing(path, &user, &job);
         let body = operation.get("requestBody").map(|_| json!({}));
