@@ -63,7 +63,15 @@ async fn main() -> anyhow::Result<()> {
         rate(options.rows as u64 - after.1, begun.elapsed())
     );
     println!("the import in all                    {:>12.0} s", job.begun.elapsed().as_secs_f64());
-    job.check(options.rows).await
+    job.check("created", options.rows).await?;
+
+    let again = Job::start(&server.address, token, options.rows).await?;
+    again.until(|state, _| state != "running").await?;
+    println!(
+        "rows a second that are there already {:>14.1}",
+        rate(options.rows as u64, again.begun.elapsed())
+    );
+    again.check("unchanged", options.rows).await
 }
 
 /// The job of an import.
@@ -116,10 +124,10 @@ impl Job {
         }
     }
 
-    /// Whether everybody was created.
-    async fn check(&self, rows: usize) -> anyhow::Result<()> {
+    /// Whether that is what became of everybody.
+    async fn check(&self, what: &str, rows: usize) -> anyhow::Result<()> {
         let job = self.read().await?;
-        ensure!(job["result"]["created"] == rows, "not everybody was created: {job}");
+        ensure!(job["result"][what] == rows, "not everybody is {what}: {job}");
         Ok(())
     }
 }
