@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use portwright_domain::PortError;
 use portwright_domain::access::Principal;
 use portwright_domain::job::{Job, JobId, Progress};
 use portwright_domain::ports::{
@@ -26,8 +25,10 @@ use portwright_domain::ports::{
     UnitOfWork,
 };
 use portwright_domain::user::{User, UserId};
+use portwright_domain::{ErrorKind, PortError};
 use ring::digest::{Context, SHA256};
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use uuid::{Builder, Uuid, Variant, Version};
 
 pub use self::error::ImportError;
@@ -45,6 +46,10 @@ pub const MOST_ROWS: u64 = 100_000;
 
 /// So many rows are looked up, hashed and created together: their transaction is over in a few milliseconds.
 const BATCH: usize = 100;
+
+/// How often one password is brought to a hasher that is too busy, and how long it is left alone in between.
+const HASHING_TRIES: u32 = 30;
+const HASHING_PAUSE: Duration = Duration::from_secs(1);
 
 const FOLDER: &str = "imports/";
 
@@ -201,7 +206,17 @@ impl Imports {
         let Newcomer { id, new } = newcomer;
         // It is never closed.
         let _turn = self.hashing.acquire().await;
-        let hash = self.hasher.hash(&new.password).await?;
+        let mut tries = 1;
+        let hash = loop {
+            match self.hasher.hash(&new.password).await {
+                // The machine has other things to do, and another try of the whole job would only add to them.
+                Err(error) if error.kind() == ErrorKind::Unavailable && tries < HASHING_TRIES => {
+                    tries += 1;
+                    sleep(HASHING_PAUSE).await;
+                }
+                hash => break hash?,
+            }
+        };
         Ok(new.complete_as(id, hash, &*self.clock))
     }
 

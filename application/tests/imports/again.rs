@@ -112,6 +112,24 @@ async fn a_cancelled_import_stops_and_keeps_who_was_created() {
     assert_eq!(office.job(id).await.progress.done, 100);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hasher_that_is_busy_for_a_while_costs_no_try_and_one_that_stays_so_does() {
+    let (office, hasher) = office_with_hasher().await;
+    let id = office.submit(file_of(150)).await;
+    for number in 3..30 {
+        hasher.cue(When::NthOf("hasher.hash", number), Fault::Refuse(ErrorKind::Unavailable));
+    }
+    office.drain().await;
+    let job = office.job(id).await;
+    let report: ImportReport = Office::result(&job);
+    assert_eq!((job.attempts, report), (1, ImportReport { created: 150, ..ImportReport::default() }));
+
+    hasher.cue(When::Every("hasher.hash"), Fault::Refuse(ErrorKind::Unavailable));
+    let id = office.submit("email,firstName,lastName,role,password\na@b,A,B,,tango-velvet-harbor-91").await;
+    office.drain().await;
+    assert_eq!(office.job(id).await.state, JobState::Scheduled, "it is to be tried again");
+}
+
 #[tokio::test]
 async fn an_import_whose_file_is_gone_fails_without_another_try() {
     let office = Office::new().await;

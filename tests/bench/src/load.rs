@@ -58,13 +58,19 @@ pub fn percentile(sorted: &[Duration], share: f64) -> f64 {
     sorted[index].as_secs_f64() * 1000.0
 }
 
-/// The bytes of a request.
+/// The bytes of a request with a body of JSON, if it has one.
 #[must_use]
 pub fn request(method: &str, path: &str, token: Option<&str>, body: &str) -> Vec<u8> {
+    request_of(method, path, token, "application/json", body)
+}
+
+/// The bytes of a request with a body of this media type, if it has one.
+#[must_use]
+pub fn request_of(method: &str, path: &str, token: Option<&str>, media_type: &str, body: &str) -> Vec<u8> {
     let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
     let content = match body.len() {
         0 => String::new(),
-        length => format!("Content-Type: application/json\r\nContent-Length: {length}\r\n"),
+        length => format!("Content-Type: {media_type}\r\nContent-Length: {length}\r\n"),
     };
     format!("{method} {path} HTTP/1.1\r\nHost: bench\r\n{authorization}{content}\r\n{body}").into_bytes()
 }

@@ -1,4 +1,4 @@
-//! Tasks that go too far: they never yield, take their process with them, or want all the memory.
+//! Tasks that go too far: they never yield, take their process with them, or want all the memory or all the processor.
 
 use std::time::Duration;
 
@@ -94,5 +94,32 @@ async fn a_task_that_wants_all_the_memory_ends_alone() {
     );
     ready_workers(&server, 1).await;
     assert_eq!(children(server.pid()).len(), 1);
+    assert_eq!(server.stop().await.code, Some(0));
+}
+
+/// The threads of a process: name and niceness.
+fn threads(pid: u32) -> Vec<(String, i64)> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it is there");
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    let read = |stat: String| {
+        let (head, tail) = stat.rsplit_once(") ").expect("a name");
+        let name = head.split_once('(').expect("a name").1.to_owned();
+        // proc_pid_stat(5): the 19th field, and the name is the second.
+        (name, tail.split(' ').nth(16).expect("a niceness").parse().expect("a number"))
+    };
+    stats.map(read).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_yield_to_the_threads_that_serve_and_what_keeps_their_lease_does_not() {
+    let place = Place::empty();
+    let server = Server::start(&mut place.server_with_workers(1, 1)).await;
+    let worker = ready_workers(&server, 1).await[0];
+    let own = threads(std::process::id())[0].1;
+    let all = threads(worker);
+    let tasks: Vec<i64> = all.iter().filter(|(name, _)| name == "task").map(|(_, nice)| *nice).collect();
+    assert!(!tasks.is_empty() && tasks.iter().all(|nice| *nice == (own + 10).min(19)), "{all:?}");
+    assert!(all.iter().any(|(name, nice)| name.starts_with("portwright") && *nice == own), "{all:?}");
+    assert!(threads(server.pid()).iter().any(|(_, nice)| *nice == own));
     assert_eq!(server.stop().await.code, Some(0));
 }

@@ -1,5 +1,7 @@
 //! A tour of all operations, with a look at everything they can answer: the document has to know it all.
 
+mod transfers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -130,7 +132,7 @@ async fn no_operation_answers_what_the_document_does_not_list() {
     jobs(&app, &mut tourist).await;
     queues(&app, &mut tourist).await;
     compute(&app, &mut tourist).await;
-    transfers(&app, &mut tourist).await;
+    transfers::visit(&app, &mut tourist).await;
     service(&app, &mut tourist).await;
     tourist.has_seen_everything();
 
@@ -363,31 +365,6 @@ async fn compute(app: &TestApp, tourist: &mut Tourist) {
     tourist.ask_with(&user, what, query.clone(), &prefer, 202).await;
     let full = TestApp::with(|config| config.jobs.limits.waiting = 0).await;
     tourist.ask_with(&full.user("user").await, what, query, &prefer, 503).await;
-}
-
-async fn transfers(app: &TestApp, tourist: &mut Tourist) {
-    let (admin, user, nobody) = (app.admin().await, app.user("user").await, app.nobody());
-    let (import, file) = ("/users/import", "email,firstName,lastName,role,password\n");
-    for (caller, status) in [(&admin, 202), (&user, 403), (&nobody, 401)] {
-        tourist.upload(caller, import, file, "text/csv", status).await;
-    }
-    tourist.upload(&admin, import, file, "text/plain", 415).await;
-    let (export, order) = ("POST /users/export", json!({"format": "csv"}));
-    for (caller, status) in [(&user, 403), (&nobody, 401)] {
-        tourist.ask(caller, export, order.clone(), status).await;
-    }
-    tourist.ask(&admin, export, json!({"filter": {}}), 422).await;
-    let job = tourist.ask(&admin, export, order.clone(), 202).await.json();
-    app.drain_jobs().await;
-    let download = format!("GET /users/exports/{}", job["id"].as_str().expect("an id"));
-    for (caller, status) in [(&admin, 200), (&user, 403), (&nobody, 401)] {
-        tourist.ask(caller, &download, Value::Null, status).await;
-    }
-    tourist.ask(&admin, "GET /users/exports/nonsense", Value::Null, 404).await;
-    let full = TestApp::with(|config| config.jobs.limits.waiting = 0).await;
-    let admin = full.admin().await;
-    tourist.upload(&admin, import, file, "text/csv", 503).await;
-    tourist.ask(&admin, export, order, 503).await;
 }
 
 async fn service(app: &TestApp, tourist: &mut Tourist) {
