@@ -19,10 +19,10 @@ async fn the_jobs_of_a_killed_server_run_again_long_before_their_lease_ends() {
     let jobs = Jobs::at(&place);
     let job = jobs.take_time("job", Duration::from_secs(1)).await;
     let first = jobs.traced("job", "begin", 1).await;
-    // It cannot hand its job back any more.
-    send(first.pid, Signal::STOP);
-    server.kill().await;
+    // Neither can the worker hand its job back, nor the server see it die.
+    server.signal(Signal::STOP);
     send(first.pid, Signal::KILL);
+    server.kill().await;
 
     let server = Server::start(&mut command).await;
     let began = Instant::now();
