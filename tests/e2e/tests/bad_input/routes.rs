@@ -223,7 +223,6 @@ async fn every_operation_refuses_parameters_that_it_does_not_have() {
     let app = TestApp::embedded().await;
     let document = document(&app).await;
     let (admin, user) = (app.admin().await, app.user("user").await);
-    let job = ended_job(&app, &user).await;
     let portrait = user.request(Method::PUT, &format!("{}/avatar", user.path()));
     let portrait = portrait.header("Content-Type", "image/png").header("Prefer", "respond-async");
     user.send(portrait.body(picture(PictureKind::Png, 9, 9))).await.expect(202);
