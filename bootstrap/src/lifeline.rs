@@ -20,7 +20,7 @@ use crate::exit::Exit;
 pub const LONGEST_AFTERLIFE: Duration = Duration::from_secs(2);
 
 /// How long a worker may live after the line was cut: less than that, since starting a thread may take its time.
-pub const LAST_BREATH: Duration = Duration::from_millis(1500);
+pub const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// How long saying something may hold up whoever says it. The socket takes thousands of lines without a reader.
 const PATIENCE: Duration = Duration::from_millis(50);

@@ -4,7 +4,7 @@
 //!  SIGTERM ──► soft: no more jobs, finish those that run ──────┐
 //!  SIGTERM again, or the lifeline is cut ──► hard: hand back ──┴──► exit 0
 //!  a job does not let go ──► it is settled, the others are handed back ──► exit 75, to be replaced
-//!  the lifeline was cut 1.5 s ago ──► exit 69, whatever tasks do
+//!  the lifeline was cut a second ago ──► exit 69, whatever tasks do
 //! ```
 //! The loop that leases and settles has a thread of its own, and so has each task: one that never yields holds up nobody.
 
@@ -70,13 +70,16 @@ pub async fn run(
     }
     // The services have a client of their own: their calls must not stand between the worker and its lease.
     let source = Arc::new(QueueClient::of(&config.data_dir));
-    let found = life.step("find the server", SERVER_STARTS + WIRING, server_that_answers(config, &*source));
-    tokio::select! {
-        found = found => found?,
+    let prepare = async {
+        let found = server_that_answers(config, &*source);
+        life.step("find the server", SERVER_STARTS + WIRING, found).await?;
+        let wiring = wire(config, program, Backstage::of_server(config), false);
+        life.step("open the database", WIRING, wiring).await
+    };
+    let app = tokio::select! {
+        app = prepare => app?,
         () = cut.cancelled() => return Ok(Exit::Unavailable),
-    }
-    let wiring = wire(config, program, Backstage::of_server(config), false);
-    let app = life.step("open the database", WIRING, wiring).await?;
+    };
 
     let options = WorkerOptions {
         queues: role.queues,

@@ -23,3 +23,6 @@ pub mod d0007_embedded_queue {}
 
 #[doc = include_str!("../docs/0008-local-files.md")]
 pub mod d0008_local_files {}
+
+#[doc = include_str!("../docs/0009-compute-engine.md")]
+pub mod d0009_compute_engine {}

@@ -8,6 +8,7 @@ use portwright_application::Services;
 use portwright_domain::ports::{Clock, IdGenerator, Quota, RateLimiter, Sealer, TokenIssuer};
 use tokio_util::sync::CancellationToken;
 
+use crate::avatars::{self, AvatarsApi};
 use crate::compute::{self, ComputeApi};
 use crate::document::Document;
 use crate::idempotency::Idempotent;
@@ -24,8 +25,17 @@ use crate::unknown_parameters::KnownParameters;
 use crate::users::UsersApi;
 
 /// Every operation there is.
-type Operations =
-    (SessionsApi, UsersApi, TransfersApi, JobsApi, QueuesApi, ComputeApi, OperationsApi, ProblemPages);
+type Operations = (
+    SessionsApi,
+    UsersApi,
+    AvatarsApi,
+    TransfersApi,
+    JobsApi,
+    QueuesApi,
+    ComputeApi,
+    OperationsApi,
+    ProblemPages,
+);
 
 /// The OpenAPI document of every operation.
 #[must_use]
@@ -70,12 +80,14 @@ pub fn api(
     let ApiPorts { tokens, sealer, limiter, clock, ids } = ports;
     let document = Arc::new(document());
     let routes = Routes::of_document(&document.value)
+        .with_limits(avatars::PATH, avatars::LIMITS)
         .with_limits("/compute/primes", compute::LIMITS)
         .with_limits("/users/import", transfers::IMPORT_LIMITS);
 
     let operations: Operations = (
         SessionsApi { sessions: services.sessions.clone(), sealer: sealer.clone() },
         UsersApi { users: services.users.clone(), sealer: sealer.clone() },
+        AvatarsApi { avatars: services.avatars.clone(), sealer: sealer.clone() },
         TransfersApi {
             imports: services.imports.clone(),
             exports: services.exports.clone(),

@@ -37,7 +37,7 @@ pub(crate) fn is_known(request: &Request, etag: &str) -> bool {
 }
 
 /// All members of a list header; `None` if it is not there.
-fn tags<'a>(request: &'a Request, name: &HeaderName) -> Option<Vec<&'a str>> {
+pub(crate) fn tags<'a>(request: &'a Request, name: &HeaderName) -> Option<Vec<&'a str>> {
     request.headers().contains_key(name).then(|| {
         let values = request.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).map(str::trim).collect()

@@ -17,7 +17,7 @@ use crate::docs::content_security_policy;
 use crate::parameters::Parameter;
 use crate::preference::PREFER;
 use crate::problem::{PROBLEM_JSON, ProblemCode};
-use crate::{jobs, users};
+use crate::{avatars, jobs, users};
 
 const TITLE: &str = "portwright";
 const DESCRIPTION: &str = "Every error is a problem (RFC 9457): `application/problem+json` with a stable `code`. Every \
@@ -147,7 +147,8 @@ fn tell_null(document: &mut Value) {
 
 /// The framework writes names of headers in upper case.
 fn name_headers(document: &mut Value) {
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 10] = [
+        "Content-Location",
         "ETag",
         "Location",
         "Link",
@@ -259,7 +260,7 @@ fn add_answers(path: &str, operation: &mut Value) {
 fn add_parameters(path: &str, method: &str, operation: &mut Value) {
     let header = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "header", "required": false, "description": description, "schema": schema});
     let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
-    let is_user = path == "/users/{id}";
+    let is_conditional = ["/users/{id}", avatars::PATH].contains(&path);
     match method {
         "post" => parameters.push(header(
             crate::idempotency::IDEMPOTENCY_KEY,
@@ -271,30 +272,31 @@ fn add_parameters(path: &str, method: &str, operation: &mut Value) {
             "The id of the last event that the client has.",
             json!({"type": "string"}),
         )),
-        "get" if path == "/users" || is_user => {
+        "get" if path == "/users" || is_conditional => {
             parameters.push(header(
                 crate::consistency::CONSISTENCY_TOKEN,
                 "Of an earlier write: the answer is at least as new.",
                 json!({"type": "string"}),
             ));
-            if is_user {
+            if is_conditional {
                 let description = "An entity tag that the client has; if it is still right, 304.";
                 parameters.push(header("If-None-Match", description, json!({"type": "string"})));
             }
         }
-        "patch" | "put" | "delete" if is_user => {
+        "patch" | "put" | "delete" if is_conditional => {
             let description = "The entity tag that the change was made from; if it is no longer right, 412.";
             parameters.push(header("If-Match", description, json!({"type": "string"})));
         }
         _ => {}
     }
-    if path.starts_with("/compute/") {
+    if path.starts_with("/compute/") || (path, method) == (avatars::PATH, "put") {
         let description =
             "`wait=N`: wait so many seconds for the result, at most 55. `respond-async`: do not wait.";
         parameters.push(header(PREFER, description, json!({"type": "string"})));
     }
     let of_query: &[Parameter] = match (path, method) {
         ("/users", "get") => &users::query::PARAMETERS,
+        (avatars::PATH, "get") => &avatars::PARAMETERS,
         ("/jobs", "get") => &jobs::query::PARAMETERS,
         _ => &[],
     };

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod avatars;
 mod body;
 mod body_digest;
 mod compute;

@@ -9,7 +9,7 @@ use poem::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses};
 use poem_openapi::types::Type;
 use portwright_application::transfers::TransferError;
-use portwright_application::{JobError, SessionError, UserError};
+use portwright_application::{AvatarError, JobError, SessionError, UserError};
 use portwright_domain::{ErrorKind, PortError};
 
 use crate::compute::of_engine;
@@ -26,6 +26,26 @@ impl From<UserError> for Problem {
             UserError::LastAdmin => Self::new(ProblemCode::LastAdmin),
             UserError::Changed => Self::new(ProblemCode::PreconditionFailed),
             UserError::Port(error) => error.into(),
+        }
+    }
+}
+
+impl From<AvatarError> for Problem {
+    fn from(error: AvatarError) -> Self {
+        match error {
+            AvatarError::Forbidden => Self::new(ProblemCode::Forbidden),
+            AvatarError::NotFound => Self::new(ProblemCode::NotFound),
+            AvatarError::Changed => Self::new(ProblemCode::PreconditionFailed),
+            AvatarError::TooLarge => {
+                Self::new(ProblemCode::PayloadTooLarge).with_detail("a picture has at most 5 MiB")
+            }
+            AvatarError::OtherKind => Self::new(ProblemCode::UnsupportedMediaType)
+                .with_detail("the body is not of the media type that it was said to be"),
+            AvatarError::InvalidImage => Self::new(ProblemCode::InvalidImage),
+            // Whoever watches the body knows better, and says so.
+            AvatarError::Interrupted => Self::new(ProblemCode::MalformedRequest),
+            AvatarError::Compute(error) => of_engine(error),
+            AvatarError::Port(error) => error.into(),
         }
     }
 }
@@ -159,3 +179,17 @@ macro_rules! refusals {
 }
 
 pub(crate) use refusals;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_away_is_named_if_it_is_the_queue() {
+        let away = || PortError::new(ErrorKind::Unavailable, "jobs.find", "on cue");
+        assert_eq!(Problem::from(JobError::Port(away())).code(), ProblemCode::QueueUnavailable);
+        assert_eq!(Problem::from(UserError::Port(away())).code(), ProblemCode::Unavailable);
+        let broken = PortError::new(ErrorKind::Corrupt, "jobs.find", "on cue");
+        assert_eq!(Problem::from(JobError::Port(broken)).code(), ProblemCode::Internal);
+    }
+}

@@ -96,7 +96,7 @@ refusals!(ChangeRefused: MalformedBody, Unauthorized, Forbidden, NotFound, Email
 refusals!(RemoveRefused: Unauthorized, Forbidden, NotFound, LastAdmin, PreconditionFailed);
 
 /// A shared cache must not keep it, and nobody may use it without asking whether it is still right.
-const USER_DATA: &str = "private, no-cache";
+pub(crate) const USER_DATA: &str = "private, no-cache";
 
 #[OpenApi(tag = "Tag::Users")]
 impl UsersApi {

@@ -32,7 +32,7 @@ pub struct ThumbnailsOf {
 
 /// What the task came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Thumbnails {
     /// The upload is the picture of its user, in every form.
     Stored,
@@ -42,7 +42,7 @@ pub enum Thumbnails {
 
 /// Why the task has no forms to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "code", content = "about", rename_all = "kebab-case")]
 pub enum ThumbnailsError {
     /// The upload cannot be decoded. It was removed.
     #[error("the upload is no picture that can be decoded: {detail}")]
@@ -92,7 +92,7 @@ impl Avatars {
     /// one, and removes everything of this user that is neither shown nor the newest upload.
     ///
     /// It may start over at any point, and comes to the same objects under the same names.
-    #[compute(queue = "cpu", timeout = "2m")]
+    #[compute(name = "users.thumbnails", queue = "cpu", timeout = "2m")]
     pub async fn thumbnails(
         &self,
         of: ThumbnailsOf,

@@ -71,6 +71,12 @@ impl Server {
         Ended { code: status.code(), log: self.log.borrow().join("\n") }
     }
 
+    /// Ends it as a crash does, and waits for that alone: its workers may still live, and write to its log.
+    pub(crate) async fn bereave(&mut self) {
+        self.signal(Signal::KILL);
+        timeout(PATIENCE, self.child.wait()).await.expect("it ends").expect("it ran");
+    }
+
     /// Tells it to stop, and waits for that.
     pub(crate) async fn stop(self) -> Ended {
         self.signal(Signal::TERM);

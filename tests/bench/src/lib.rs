@@ -6,6 +6,7 @@
 )]
 
 pub mod client;
+pub mod engine;
 pub mod jobs;
 pub mod load;
 pub mod process;

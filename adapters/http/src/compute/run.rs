@@ -92,13 +92,14 @@ where
     Ok(Ran::GoesOn(job.into()))
 }
 
+/// The problem of a task that returned its error.
 fn of_task(job: JobId, error: Value) -> Problem {
     Problem::new(ProblemCode::JobFailed)
         .with_detail(format!("job {job} ended with an error of its own"))
         .with_error(error)
 }
 
-/// Why a call has no result, or was not made at all.
+/// Why a call has no result, or was not made at all, apart from what its task says.
 pub(crate) fn of_engine(error: ComputeError) -> Problem {
     match error {
         ComputeError::Dead { job, cause } => {
@@ -117,5 +118,37 @@ pub(crate) fn of_engine(error: ComputeError) -> Problem {
             tracing::error!(%error, "a call failed");
             Problem::new(ProblemCode::Internal)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portwright_domain::PortError;
+    use portwright_domain::ports::job_queue::Limits;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn code(error: impl Into<ComputeError>) -> &'static str {
+        of_engine(error.into()).code().as_str()
+    }
+
+    #[test]
+    fn a_queue_that_is_full_one_that_is_away_and_one_that_is_broken_are_different_problems() {
+        let queue = |kind, detail: &'static str| PortError::new(kind, "jobs.call", detail);
+        assert_eq!(code(queue(ErrorKind::Unavailable, Limits::FULL)), "queue-full");
+        assert_eq!(code(queue(ErrorKind::Unavailable, "on cue")), "queue-unavailable");
+        assert_eq!(code(queue(ErrorKind::Contended, "on cue")), "queue-unavailable");
+        assert_eq!(code(queue(ErrorKind::Corrupt, "on cue")), "internal");
+        assert_eq!(code(ComputeError::NotServed { task: "test.echo".to_owned() }), "internal");
+    }
+
+    #[test]
+    fn a_problem_names_the_job_and_nothing_of_the_inside() {
+        let job = JobId(Uuid::nil());
+        let unreadable = ComputeError::Unreadable { job, detail: "missing field `secret`".to_owned() };
+        assert!(!of_engine(unreadable).to_string().contains("secret"));
+        let stopped = of_engine(ComputeError::Cancelled { job }).to_string();
+        assert_eq!(stopped, format!("job-dead: job {job}: somebody stopped it"));
     }
 }

@@ -71,7 +71,7 @@ impl From<User> for UserBody {
             last_login: user.last_login.map(Moment),
             created_at: Moment(user.created_at),
             updated_at: Moment(user.updated_at),
-            avatar_url: None,
+            avatar_url: user.avatar.map(|_| format!("/users/{}/avatar", user.id)),
         }
     }
 }

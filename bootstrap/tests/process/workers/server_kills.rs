@@ -1,6 +1,7 @@
 //! Kills of a server that owns the queue and has workers, under load: what it took is done, and nobody is left behind.
 
 use std::fs;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,23 +45,20 @@ async fn what_a_server_took_before_it_was_killed_is_done_and_nobody_is_left_behi
         // The moment is what is tested.
         sleep(Duration::from_millis(random.within(20..400))).await;
         let killed = Instant::now();
-        server.kill().await;
-
+        server.bereave().await;
         let left_behind = processes_in(&place);
-        let gone = until("all workers are gone", async || !left_behind.iter().any(|pid| is_alive(*pid)));
-        // Half of the time the next server meets workers of the last one.
-        let mut command = place.server_with_workers(WORKERS, WORKERS);
-        let afterlife = async {
-            gone.await;
+        let gone = async {
+            until("all workers are gone", async || !left_behind.iter().any(|pid| is_alive(*pid))).await;
             killed.elapsed()
         };
-        let took;
-        if random.next().is_multiple_of(2) {
-            took = afterlife.await;
-            server = Server::start(&mut command).await;
+        let mut command = place.server_with_workers(WORKERS, WORKERS);
+        // Half of the time the next server meets workers of the last one.
+        let (took, next) = if random.next().is_multiple_of(2) {
+            (gone.await, Server::start(&mut command).await)
         } else {
-            (took, server) = tokio::join!(afterlife, Server::start(&mut command));
-        }
+            tokio::join!(gone, Server::start(&mut command))
+        };
+        mem::replace(&mut server, next).ended().await;
         assert!(took < AFTERLIFE, "kill {kill}: {took:?}");
         longest = longest.max(took);
 

@@ -201,6 +201,10 @@ async fn every_field_has_one_type_and_null_is_none() {
                 json!([operation.body[&name]]),
                 other,
             ] {
+                // Which numbers a number may be is a question of its own.
+                if wrong.is_number() && operation.body[&name].is_number() {
+                    continue;
+                }
                 let mut body = operation.body.clone();
                 body[&name] = wrong.clone();
                 let answer = operation.send_json(&admin, &body).await;

@@ -16,7 +16,7 @@ use portwright_e2e::{Answer, Caller, TestApp, wire};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// An operation that takes a body.
+/// An operation that takes a body of JSON.
 struct Operation {
     method: Method,
     /// As in the document.
@@ -61,6 +61,8 @@ async fn operations(app: &TestApp, user: &Caller) -> Vec<Operation> {
         (Method::POST, "/users", new_user),
         (Method::PATCH, "/users/{id}", change.clone()),
         (Method::PUT, "/users/{id}", change),
+        (Method::POST, "/compute/primes", json!({"below": 100})),
+        (Method::POST, "/users/export", json!({"format": "csv", "filter": {}})),
     ]
     .map(|(method, template, body)| Operation {
         method,
@@ -73,13 +75,26 @@ async fn operations(app: &TestApp, user: &Caller) -> Vec<Operation> {
     let document = document(app).await;
     let mut documented = BTreeSet::new();
     for (path, method, operation) in documented_operations(&document) {
-        if operation.get("requestBody").is_some() {
+        if operation["requestBody"]["content"].get("application/json").is_some() {
             documented.insert(format!("{method} {path}"));
         }
     }
     let ours: BTreeSet<_> = operations.iter().map(Operation::name).collect();
     assert_eq!(ours, documented, "tell this test about the operations that take a body");
     operations
+}
+
+/// A path of this template at which there is something: this user, or a job that has ended.
+fn existing(template: &str, user: &Caller, job: &str) -> String {
+    let id = if template.starts_with("/jobs/") { job } else { user.id() };
+    template.replace("{id}", id).replace("{code}", "not-found").replace("{name}", "cpu")
+}
+
+/// A job of this user that has ended.
+async fn ended_job(app: &TestApp, user: &Caller) -> String {
+    let job = user.start_primes(100).await["id"].as_str().expect("an id").to_owned();
+    app.drain_jobs().await;
+    job
 }
 
 async fn document(app: &TestApp) -> Value {
