@@ -25,7 +25,7 @@ pub enum Storage {
 }
 
 impl Storage {
-    pub(super) fn local_in(data_dir: &Path) -> Self {
+    pub(crate) fn local_in(data_dir: &Path) -> Self {
         Self::Local { folder: data_dir.join("storage") }
     }
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use super::client::{Ask, Client};
-use crate::config::{Config, Database, FirstAdmin, Listen, Log, Shutdown, WorkerCount};
+use crate::config::{Config, Database, FirstAdmin, Listen, Log, Shutdown, Storage, WorkerCount};
 use crate::data_dir::DataDir;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
@@ -87,6 +87,7 @@ fn own_config(config: &Config, dir: &TempDir) -> Config {
     let mut own = config.clone();
     own.listen = Listen { host: "127.0.0.1".to_owned(), port: 0 };
     own.database = Database::sqlite_in(&data_dir);
+    own.storage = Storage::local_in(&data_dir);
     own.data_dir = data_dir;
     own.first_admin = FirstAdmin::Generated { email: Email::from_stored("admin@localhost".to_owned()) };
     own.rate_limit = GENEROUS;

@@ -62,6 +62,7 @@ async fn operations(app: &TestApp, user: &Caller) -> Vec<Operation> {
         (Method::PATCH, "/users/{id}", change.clone()),
         (Method::PUT, "/users/{id}", change),
         (Method::POST, "/compute/primes", json!({"below": 100})),
+        (Method::POST, "/users/export", json!({"format": "csv", "filter": {}})),
     ]
     .map(|(method, template, body)| Operation {
         method,
@@ -83,17 +84,18 @@ async fn operations(app: &TestApp, user: &Caller) -> Vec<Operation> {
     operations
 }
 
-/// A path of this template at which there is something: this user, or a job that has ended.
-fn existing(template: &str, user: &Caller, job: &str) -> String {
-    let id = if template.starts_with("/jobs/") { job } else { user.id() };
+/// A path of this template at which there is something: this user, or an export that has ended.
+fn existing(template: &str, user: &Caller, export: &str) -> String {
+    let is_export = template.starts_with("/jobs/") || template.starts_with("/users/exports/");
+    let id = if is_export { export } else { user.id() };
     template.replace("{id}", id).replace("{code}", "not-found").replace("{name}", "cpu")
 }
 
-/// A job of this user that has ended.
-async fn ended_job(app: &TestApp, user: &Caller) -> String {
-    let job = user.start_primes(100).await["id"].as_str().expect("an id").to_owned();
+/// An export that has ended: there is a job of this identity, and a file.
+async fn ended_export(app: &TestApp) -> String {
+    let export = app.admin().await.post("/users/export", &json!({"format": "csv"})).await;
     app.drain_jobs().await;
-    job
+    export.body(202)["id"].as_str().expect("an id").to_owned()
 }
 
 async fn document(app: &TestApp) -> Value {

@@ -8,7 +8,7 @@ use portwright_testkit::pictures::picture;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{document, documented_operations, ended_job, existing, raw};
+use crate::{document, documented_operations, ended_export, existing, raw};
 
 #[tokio::test]
 async fn an_unknown_path_is_a_problem_like_any_other() {
@@ -143,7 +143,7 @@ async fn a_method_that_a_path_does_not_have_is_told_which_it_has() {
     let app = TestApp::embedded().await;
     let document = document(&app).await;
     let admin = app.admin().await;
-    let job = ended_job(&app, &admin).await;
+    let export = ended_export(&app).await;
     let mut by_path = BTreeMap::<&str, Vec<Method>>::new();
     for (path, method, _) in documented_operations(&document) {
         by_path.entry(path).or_default().push(method);
@@ -160,7 +160,7 @@ async fn a_method_that_a_path_does_not_have_is_told_which_it_has() {
             .map(Method::as_str)
             .collect();
         let allow = allow.join(", ");
-        let path = existing(path, &admin, &job);
+        let path = existing(path, &admin, &export);
 
         let strange =
             ["TRACE", "PROPFIND", "PURGE", "get", "BREW"].map(|name| name.parse().expect("a method"));
@@ -223,12 +223,13 @@ async fn every_operation_refuses_parameters_that_it_does_not_have() {
     let app = TestApp::embedded().await;
     let document = document(&app).await;
     let (admin, user) = (app.admin().await, app.user("user").await);
+    let export = ended_export(&app).await;
     let portrait = user.request(Method::PUT, &format!("{}/avatar", user.path()));
     let portrait = portrait.header("Content-Type", "image/png").header("Prefer", "respond-async");
     user.send(portrait.body(picture(PictureKind::Png, 9, 9))).await.expect(202);
-    let job = ended_job(&app, &user).await;
+    app.drain_jobs().await;
     for (path, method, operation) in documented_operations(&document) {
-        let path = existing(path, &user, &job);
+        let path = existing(path, &user, &export);
         let body = operation.get("requestBody").map(|_| json!({}));
         let send = async |query: &str| {
             let request = admin.request(method.clone(), &format!("{path}?{query}"));

@@ -7,11 +7,12 @@ use super::Tourist;
 
 pub(super) async fn visit(app: &TestApp, tourist: &mut Tourist) {
     let (admin, user, nobody) = (app.admin().await, app.user("user").await, app.nobody());
-    let (import, file) = ("/users/import", "email,firstName,lastName,role,password\n");
+    let import = "POST /users/import";
+    let file = |media_type| Some((media_type, b"email,firstName,lastName,role,password\n".to_vec()));
     for (caller, status) in [(&admin, 202), (&user, 403), (&nobody, 401)] {
-        tourist.upload(caller, import, file, "text/csv", status).await;
+        tourist.send(caller, import, file("text/csv"), &[], status).await;
     }
-    tourist.upload(&admin, import, file, "text/plain", 415).await;
+    tourist.send(&admin, import, file("text/plain"), &[], 415).await;
     let (export, order) = ("POST /users/export", json!({"format": "csv"}));
     for (caller, status) in [(&user, 403), (&nobody, 401)] {
         tourist.ask(caller, export, order.clone(), status).await;
@@ -26,6 +27,6 @@ pub(super) async fn visit(app: &TestApp, tourist: &mut Tourist) {
     tourist.ask(&admin, "GET /users/exports/nonsense", Value::Null, 404).await;
     let full = TestApp::with(|config| config.jobs.limits.waiting = 0).await;
     let admin = full.admin().await;
-    tourist.upload(&admin, import, file, "text/csv", 503).await;
+    tourist.send(&admin, import, file("text/csv"), &[], 503).await;
     tourist.ask(&admin, export, order, 503).await;
 }
