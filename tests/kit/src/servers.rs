@@ -5,6 +5,30 @@
 //! is asynchronous or knows a driver, so any adapter can use it.
 
 mod postgres;
+mod redis;
 mod shell;
 
-pub use postgres::{Postgres, Stop};
+pub use postgres::Postgres;
+pub use redis::Redis;
+
+/// How a server ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Sessions are ended, and everything is written.
+    Fast,
+    /// Everybody stops at once, and the next start recovers.
+    Immediate,
+    /// As when the machine kills it.
+    Kill,
+}
+
+impl Stop {
+    /// What the scripts call it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Immediate => "immediate",
+            Self::Kill => "kill",
+        }
+    }
+}

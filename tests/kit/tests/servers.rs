@@ -2,10 +2,11 @@
 
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use portwright_testkit::servers::{Postgres, Stop};
+use portwright_testkit::servers::{Postgres, Redis, Stop};
 
 /// Polls until the server shows this.
 fn soon(server: &Postgres, statement: &str, expected: &str) {
@@ -64,4 +65,60 @@ fn a_server_ends_with_the_value_that_stands_for_it() {
     TcpStream::connect(address).expect("it listens");
     drop(server);
     TcpStream::connect(address).expect_err("nobody listens");
+}
+
+#[test]
+fn a_killed_redis_comes_back_with_what_it_had_unless_it_appends_nothing() {
+    let server = Redis::new();
+    server.command("SET \"a key\" 'a value'");
+    for stop in [Stop::Kill, Stop::Immediate, Stop::Fast] {
+        server.stop(stop);
+        server.start();
+        assert_eq!(server.command("GET \"a key\""), "a value", "{stop:?}");
+    }
+    let forgetful = Redis::without_aof();
+    forgetful.command("SET key value");
+    forgetful.stop(Stop::Kill);
+    forgetful.start();
+    assert_eq!(forgetful.command("EXISTS key"), "0");
+}
+
+#[test]
+fn a_replica_of_redis_follows_and_takes_over() {
+    let primary = Redis::new();
+    primary.command("SET key value");
+    let replica = primary.replica();
+    assert_eq!(replica.command("GET key"), "value");
+    assert_eq!(primary.command("WAIT 1 5000"), "1");
+    primary.command(&format!("FAILOVER TO 127.0.0.1 {}", replica.port()));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !replica.command("ROLE").starts_with("master") {
+        assert!(Instant::now() < deadline, "it was not promoted");
+        std::thread::yield_now();
+    }
+    replica.command("SET key other");
+}
+
+#[test]
+fn a_frozen_redis_answers_once_it_is_thawed() {
+    let server = Redis::new();
+    server.freeze();
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port())).expect("the kernel listens");
+    stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+    stream.write_all(b"PING\r\n").expect("sent");
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer).expect_err("it does not answer");
+    server.thaw();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    stream.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer, b"+PONG\r\n");
+}
+
+#[test]
+fn a_cluster_of_redis_shares_the_slots() {
+    let members = Redis::cluster();
+    let slots = members.iter().filter(|member| member.command("CLUSTER COUNTKEYSINSLOT 0") == "0").count();
+    assert_eq!(slots, 3);
+    // The slot of `foo` is 12182.
+    assert_eq!(members[2].command("SET foo bar"), "OK");
 }
