@@ -96,6 +96,11 @@ impl Connection {
         opened.map_err(|error| port_error(operation, error))
     }
 
+    /// Changes whenever the connection was made again.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.link.borrow().as_ref().map(|link| link.number)
+    }
+
     async fn hear<T: FromRedisValue>(
         &self,
         link: &mut Link,
