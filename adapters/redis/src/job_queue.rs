@@ -41,12 +41,15 @@ use tokio::time::{Instant, timeout};
 
 use self::ask::{Answer, Arguments, array, bytes, corrupt, count, number, time, values};
 use self::listener::{Ears, Listener};
+use self::waiters::Listening;
 use self::wire::Wire;
 use crate::RedisConfig;
 use crate::connection::Connection;
 
 /// How often who waits asks again, in case something that was told got lost.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// How long it takes at most to hear what was told already.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What the script answers where it is not the thing that was asked for; see `tick.lua`.
 const IS_NEW: i64 = 0;
@@ -94,7 +97,7 @@ impl RedisJobQueue {
         open::check(&connection, config).await?;
         let process = format!("{:016x}", RandomState::new().hash_one(&config.namespace));
         let (heard, heard_by) = watch::channel(String::new());
-        let connections = watch::Sender::new(0);
+        let (connections, mut connected) = watch::channel(0);
         let wire = Wire::begin(connection.clone(), config, &limits, clock, process.clone(), heard_by);
         let ears = Ears::default();
         let mut listener = JoinSet::new();
@@ -110,6 +113,8 @@ impl RedisJobQueue {
             }
             .run(),
         );
+        // The first one is no reason to ask again.
+        drop(timeout(config.connect, connected.changed()).await);
         Ok(Self {
             wire,
             limits,
@@ -139,32 +144,67 @@ impl RedisJobQueue {
         read(answer).ok_or_else(|| corrupt(operation))
     }
 
-    /// Waits for an end of which this process is told from now on.
-    async fn end_of(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError> {
+    /// Begins to wait for the end of this job.
+    fn wait_for(&self, id: JobId, wait: Duration) -> Vigil<'_> {
+        Vigil {
+            queue: self,
+            id,
+            deadline: Instant::now() + wait,
+            connections: self.connections.subscribe(),
+            listening: self.ears.ends.listen(id),
+            was_known: false,
+        }
+    }
+}
+
+/// A wait for the end of a job.
+struct Vigil<'a> {
+    queue: &'a RedisJobQueue,
+    id: JobId,
+    deadline: Instant,
+    connections: watch::Receiver<u64>,
+    listening: Listening<JobId, Outcome>,
+    was_known: bool,
+}
+
+impl Vigil<'_> {
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Asks whether it has come, and to be told of it otherwise, until it has or the time is over.
+    async fn end(mut self) -> Result<Option<Outcome>, PortError> {
         const OPERATION: &str = "jobs.outcome";
-        let deadline = Instant::now() + wait;
-        let mut connections = self.connections.subscribe();
-        let mut listening = self.ears.ends.listen(id);
         loop {
-            connections.mark_unchanged();
-            let left = deadline.saturating_duration_since(Instant::now());
-            let told_to = if left.is_zero() { "" } else { self.process.as_str() };
-            let asked = Arguments::of("outcome").with(id.0.as_bytes()).with(told_to);
-            let answer = self.wire.ask(OPERATION, asked, vec![id]).await?;
+            self.connections.mark_unchanged();
+            let left = self.left();
+            let told_to = if left.is_zero() { "" } else { self.queue.process.as_str() };
+            let asked = Arguments::of("outcome").with(self.id.0.as_bytes()).with(told_to);
+            let answer = self.queue.wire.ask(OPERATION, asked, vec![self.id]).await?;
             match ended(answer.value).ok_or_else(|| corrupt(OPERATION))? {
-                Ended::Unknown => return Ok(None),
                 Ended::With(outcome) => return Ok(Some(outcome)),
+                Ended::Unknown if self.was_known => {
+                    // It ended and was removed, and what was told of it is on its way.
+                    let last_words = timeout(left.min(LAST_WORDS), &mut self.listening.told).await;
+                    return Ok(last_words.ok().and_then(Result::ok));
+                }
+                Ended::Unknown => return Ok(None),
                 Ended::NotYet if left.is_zero() => return Ok(None),
                 Ended::NotYet => {}
             }
-            tokio::select! {
-                told = timeout(left.min(ASK_AGAIN), &mut listening.told) => {
-                    if let Ok(Ok(outcome)) = told {
-                        return Ok(Some(outcome));
-                    }
-                }
-                _ = connections.changed() => {}
+            if let Some(outcome) = self.is_told().await {
+                return Ok(Some(outcome));
             }
+        }
+    }
+
+    /// Waits to be told, for as long as it makes sense not to ask.
+    async fn is_told(&mut self) -> Option<Outcome> {
+        self.was_known = true;
+        let patience = self.left().min(ASK_AGAIN);
+        tokio::select! {
+            told = timeout(patience, &mut self.listening.told) => told.ok()?.ok(),
+            _ = self.connections.changed() => None,
         }
     }
 }
@@ -231,10 +271,7 @@ impl JobQueue for RedisJobQueue {
         const OPERATION: &str = "jobs.call";
         let only = std::slice::from_ref(job);
         refuse_large(OPERATION, only)?;
-        let deadline = Instant::now() + wait;
-        let mut connections = self.connections.subscribe();
-        connections.mark_unchanged();
-        let mut listening = self.ears.ends.listen(job.id);
+        let mut vigil = self.wait_for(job.id, wait);
         let mut asked =
             Arguments::of("call").with(&self.process).with_number(self.limits.room_for(only));
         put_job(&mut asked, job);
@@ -252,18 +289,14 @@ impl JobQueue for RedisJobQueue {
             Ended::With(outcome) => return Ok(Some(outcome)),
             Ended::NotYet => {}
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if id == job.id {
-            tokio::select! {
-                told = timeout(left.min(ASK_AGAIN), &mut listening.told) => match told {
-                    Ok(Ok(outcome)) => return Ok(Some(outcome)),
-                    _ if left <= ASK_AGAIN => return Ok(None),
-                    _ => {}
-                },
-                _ = connections.changed() => {}
-            }
+        if id != job.id {
+            return self.wait_for(id, vigil.left()).end().await;
         }
-        self.end_of(id, deadline.saturating_duration_since(Instant::now())).await
+        match vigil.is_told().await {
+            Some(outcome) => Ok(Some(outcome)),
+            None if vigil.left().is_zero() => Ok(None),
+            None => vigil.end().await,
+        }
     }
 
     async fn find(&self, id: JobId) -> Result<Option<Job>, PortError> {
@@ -282,7 +315,7 @@ impl JobQueue for RedisJobQueue {
     }
 
     async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<Outcome>, PortError> {
-        self.end_of(id, wait).await
+        self.wait_for(id, wait).end().await
     }
 
     async fn changed(&self, seen: &Job, wait: Duration) -> Result<Option<Job>, PortError> {
