@@ -27,7 +27,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use portwright_domain::job::{Enqueued, Job, JobId, Lease, NewJob, Outcome, Progress, QueueName, Run, WorkerId};
+use portwright_domain::job::{
+    Enqueued, Job, JobId, Lease, NewJob, Outcome, Progress, QueueName, Run, WorkerId,
+};
 use portwright_domain::page::{Page, PageRequest};
 use portwright_domain::ports::job_queue::{
     Cancelled, Exchange, JobFilter, LeaseRequest, Limits, QueueStatus, Removed, Renewal, Settlement,
@@ -115,15 +117,7 @@ impl RedisJobQueue {
         );
         // The first one is no reason to ask again.
         drop(timeout(config.connect, connected.changed()).await);
-        Ok(Self {
-            wire,
-            limits,
-            process,
-            tickets: AtomicU64::new(0),
-            ears,
-            connections,
-            _listener: listener,
-        })
+        Ok(Self { wire, limits, process, tickets: AtomicU64::new(0), ears, connections, _listener: listener })
     }
 
     /// A name for a wait, which no other has.
@@ -272,8 +266,7 @@ impl JobQueue for RedisJobQueue {
         let only = std::slice::from_ref(job);
         refuse_large(OPERATION, only)?;
         let mut vigil = self.wait_for(job.id, wait);
-        let mut asked =
-            Arguments::of("call").with(&self.process).with_number(self.limits.room_for(only));
+        let mut asked = Arguments::of("call").with(&self.process).with_number(self.limits.room_for(only));
         put_job(&mut asked, job);
         let answer = self.wire.ask(OPERATION, asked, vec![job.id]).await?;
         if number(&answer.value).is_some() {
@@ -362,8 +355,7 @@ impl JobQueue for RedisJobQueue {
 
     async fn queues(&self) -> Result<Vec<QueueStatus>, PortError> {
         const OPERATION: &str = "jobs.queues";
-        let Answer { value, now, .. } =
-            self.wire.ask(OPERATION, Arguments::of("queues"), Vec::new()).await?;
+        let Answer { value, now, .. } = self.wire.ask(OPERATION, Arguments::of("queues"), Vec::new()).await?;
         let read = |status| {
             let [name, paused, scheduled, ready, running, dead, since] = values(status)?;
             Some(QueueStatus {

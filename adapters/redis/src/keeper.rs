@@ -121,8 +121,8 @@ async fn reach(config: &RedisConfig, server: &ConnectionInfo) -> RedisResult<Rea
             let Some((host, port)) = error.redirect_node() else {
                 return Err(error);
             };
-            // An empty name is that of the server which was asked.
-            let host = if host.is_empty() { host_of(server) } else { host.to_owned() };
+            // So a server says that it does not know its own name.
+            let host = if matches!(host, "" | "?") { host_of(server) } else { host.to_owned() };
             return Ok(Reached::Elsewhere(host, port));
         }
     }

@@ -47,7 +47,11 @@ impl<'a> Reader<'a> {
     /// A whole number that Lua keeps as a double; negative is none.
     fn whole(&mut self) -> Option<Option<u64>> {
         let number = f64::from_be_bytes(self.array()?);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and not negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole and not negative"
+        )]
         Some((number >= 0.0).then_some(number as u64))
     }
 
@@ -327,5 +331,9 @@ pub(super) fn read_progress(bytes: &[u8]) -> Option<Progress> {
     let (has_total, total) = (reader.byte()? == 1, reader.large()?);
     let has_message = reader.byte()? == 1;
     let message = std::str::from_utf8(reader.0).ok()?;
-    Some(Progress { done, total: has_total.then_some(total), message: has_message.then(|| message.to_owned()) })
+    Some(Progress {
+        done,
+        total: has_total.then_some(total),
+        message: has_message.then(|| message.to_owned()),
+    })
 }

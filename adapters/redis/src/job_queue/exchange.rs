@@ -138,7 +138,9 @@ impl RedisJobQueue {
         let (reply, answered) = oneshot::channel();
         let mut unread = Unread { answered, wire: self.wire.clone() };
         let arguments = arguments(settle, want, waiting);
-        self.wire.tell(Ask { operation: OPERATION, arguments, jobs: jobs(settle), reply: Some(reply) }).await?;
+        self.wire
+            .tell(Ask { operation: OPERATION, arguments, jobs: jobs(settle), reply: Some(reply) })
+            .await?;
         Exchanged::read(self.wire.answer(OPERATION, &mut unread.answered).await?)
     }
 
@@ -164,7 +166,9 @@ impl RedisJobQueue {
                 connections.mark_unchanged();
                 let exchanged = self.settle_and_lease(&[], want, Some(&waiting)).await?;
                 match exchanged.leased {
-                    Some(leased) if !leased.is_empty() => return Ok(Exchange { settled: Vec::new(), leased }),
+                    Some(leased) if !leased.is_empty() => {
+                        return Ok(Exchange { settled: Vec::new(), leased });
+                    }
                     _ => {}
                 }
                 let due = exchanged.next_due.map_or(STILL_THERE, |due| due.since(exchanged.now));

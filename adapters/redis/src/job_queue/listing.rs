@@ -89,14 +89,10 @@ impl RedisJobQueue {
     }
 }
 
-fn arguments(
-    filter: &JobFilter,
-    behind: Option<&(Timestamp, Vec<u8>)>,
-    skip: u64,
-    want: u64,
-) -> Arguments {
+fn arguments(filter: &JobFilter, behind: Option<&(Timestamp, Vec<u8>)>, skip: u64, want: u64) -> Arguments {
     let mut asked = Arguments::of("list");
-    let state = filter.state.and_then(|state| (0_u64..).zip(JobState::ALL).find(|(_, known)| *known == state));
+    let state =
+        filter.state.and_then(|state| (0_u64..).zip(JobState::ALL).find(|(_, known)| *known == state));
     match state {
         Some((number, _)) => asked.add_number(number),
         None => asked.add(""),

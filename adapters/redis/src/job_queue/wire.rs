@@ -53,7 +53,10 @@ impl Wire {
             // What gives places back must go on when the memory is full.
             without_jobs: Script::new(format!("#!lua flags=allow-oom\n{}", script())),
         };
-        #[expect(clippy::disallowed_methods, reason = "it ends with the last way to ask it, having answered all")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends with the last way to ask it, having answered all"
+        )]
         tokio::spawn(runner.run(asked));
         Self { asks, wait: config.wait, patience: config.wait + 2 * config.response }
     }
@@ -76,7 +79,9 @@ impl Wire {
         match timeout(self.wait, self.asks.send(ask)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(PortError::new(ErrorKind::Unavailable, operation, "the queue is closed")),
-            Err(_elapsed) => Err(PortError::new(ErrorKind::Unavailable, operation, "too many calls wait for Redis")),
+            Err(_elapsed) => {
+                Err(PortError::new(ErrorKind::Unavailable, operation, "too many calls wait for Redis"))
+            }
         }
     }
 
@@ -92,7 +97,8 @@ impl Wire {
         operation: &'static str,
         answered: impl Future<Output = Result<Result<Answer, PortError>, oneshot::error::RecvError>>,
     ) -> Result<Answer, PortError> {
-        let too_slow = || PortError::new(ErrorKind::Unavailable, operation, "the queue did not answer in time");
+        let too_slow =
+            || PortError::new(ErrorKind::Unavailable, operation, "the queue did not answer in time");
         timeout(self.patience, answered).await.map_err(|_elapsed| too_slow())?.map_err(|_| too_slow())?
     }
 }
@@ -178,7 +184,8 @@ impl Runner {
         } else {
             String::new()
         };
-        let clock = self.clock.as_ref().map(|clock| clock.now().unix_micros().to_string()).unwrap_or_default();
+        let clock =
+            self.clock.as_ref().map(|clock| clock.now().unix_micros().to_string()).unwrap_or_default();
         numbers.add_number(asks.iter().map(|ask| ask.jobs.len() as u64).sum());
         numbers.add_number(asks.len() as u64);
         let mut numbers = numbers.iter();

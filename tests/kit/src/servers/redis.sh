@@ -22,7 +22,7 @@ answers() {
         local said
         said=$(redis-cli -p "$port" ROLE 2>/dev/null | tr '\n' ' ')
         case $said in
-            master*) return ;;
+            master* | NOAUTH*) return ;;
             slave*connected*) return ;;
         esac
         kill -0 "$pid" 2>/dev/null || return 1
