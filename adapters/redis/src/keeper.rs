@@ -118,7 +118,8 @@ async fn reach(config: &RedisConfig, server: &ConnectionInfo) -> RedisResult<Rea
     match ask(redis::cmd("EXISTS").arg(config.key("here"))).await {
         Ok(_) => {}
         Err(error) => {
-            let Some((host, port)) = error.redirect_node() else {
+            let address = error.redirect_node().and_then(|(address, _slot)| address.rsplit_once(':'));
+            let Some((host, Ok(port))) = address.map(|(host, port)| (host, port.parse())) else {
                 return Err(error);
             };
             // So a server says that it does not know its own name.
