@@ -6,7 +6,7 @@
 //! - `wire` sends what is asked to the script, many questions together (group commit); `ask` is one of them.
 //! - `codec` is jobs as bytes, as the script keeps them; `ending` the deaths that it decides by itself.
 //! - `exchange` is settling, leasing and waiting for a job; `hand_back` for jobs that were leased to nobody.
-//! - `listener` hears what this process is told, `waiters` are those who wait for it.
+//! - `listener` hears what this process is told, `waiters` are those who wait for it, `vigil` is waiting for an end.
 //! - `listing` is lists; `open` what is looked at before a queue is trusted to a Redis.
 
 mod ask;
@@ -17,6 +17,7 @@ mod hand_back;
 mod listener;
 mod listing;
 mod open;
+mod vigil;
 mod waiters;
 mod wire;
 
@@ -43,20 +44,14 @@ use tokio::time::{Instant, timeout};
 
 use self::ask::{Answer, Arguments, array, bytes, corrupt, count, number, time, values};
 use self::listener::{Ears, Listener};
-use self::waiters::Listening;
+use self::vigil::{ASK_AGAIN, Ended, ended};
 use self::wire::Wire;
 use crate::RedisConfig;
 use crate::connection::Connection;
 
-/// How often who waits asks again, in case something that was told got lost.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
-/// How long it takes at most to hear what was told already.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
 /// What the script answers where it is not the thing that was asked for; see `tick.lua`.
 const IS_NEW: i64 = 0;
 const IS_KNOWN: i64 = 1;
-const UNKNOWN: i64 = 0;
 
 /// The queue in a Redis, which any number of processes share.
 pub struct RedisJobQueue {
@@ -137,70 +132,6 @@ impl RedisJobQueue {
         let answer = self.wire.ask(operation, arguments, vec![job]).await?;
         read(answer).ok_or_else(|| corrupt(operation))
     }
-
-    /// Begins to wait for the end of this job.
-    fn wait_for(&self, id: JobId, wait: Duration) -> Vigil<'_> {
-        Vigil {
-            queue: self,
-            id,
-            deadline: Instant::now() + wait,
-            connections: self.connections.subscribe(),
-            listening: self.ears.ends.listen(id),
-            was_known: false,
-        }
-    }
-}
-
-/// A wait for the end of a job.
-struct Vigil<'a> {
-    queue: &'a RedisJobQueue,
-    id: JobId,
-    deadline: Instant,
-    connections: watch::Receiver<u64>,
-    listening: Listening<JobId, Outcome>,
-    was_known: bool,
-}
-
-impl Vigil<'_> {
-    fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// Asks whether it has come, and to be told of it otherwise, until it has or the time is over.
-    async fn end(mut self) -> Result<Option<Outcome>, PortError> {
-        const OPERATION: &str = "jobs.outcome";
-        loop {
-            self.connections.mark_unchanged();
-            let left = self.left();
-            let told_to = if left.is_zero() { "" } else { self.queue.process.as_str() };
-            let asked = Arguments::of("outcome").with(self.id.0.as_bytes()).with(told_to);
-            let answer = self.queue.wire.ask(OPERATION, asked, vec![self.id]).await?;
-            match ended(answer.value).ok_or_else(|| corrupt(OPERATION))? {
-                Ended::With(outcome) => return Ok(Some(outcome)),
-                Ended::Unknown if self.was_known => {
-                    // It ended and was removed, and what was told of it is on its way.
-                    let last_words = timeout(left.min(LAST_WORDS), &mut self.listening.told).await;
-                    return Ok(last_words.ok().and_then(Result::ok));
-                }
-                Ended::Unknown => return Ok(None),
-                Ended::NotYet if left.is_zero() => return Ok(None),
-                Ended::NotYet => {}
-            }
-            if let Some(outcome) = self.is_told().await {
-                return Ok(Some(outcome));
-            }
-        }
-    }
-
-    /// Waits to be told, for as long as it makes sense not to ask.
-    async fn is_told(&mut self) -> Option<Outcome> {
-        self.was_known = true;
-        let patience = self.left().min(ASK_AGAIN);
-        tokio::select! {
-            told = timeout(patience, &mut self.listening.told) => told.ok()?.ok(),
-            _ = self.connections.changed() => None,
-        }
-    }
 }
 
 fn refuse_large(operation: &'static str, jobs: &[NewJob]) -> Result<(), PortError> {
@@ -226,20 +157,6 @@ fn enqueued(answer: &Value) -> Option<Enqueued> {
         Value::Int(IS_KNOWN) => Some(Enqueued::Known),
         Value::BulkString(holder) => codec::id(holder).map(Enqueued::Held),
         _ => None,
-    }
-}
-
-enum Ended {
-    Unknown,
-    NotYet,
-    With(Outcome),
-}
-
-fn ended(answer: Value) -> Option<Ended> {
-    match answer {
-        Value::Int(UNKNOWN) => Some(Ended::Unknown),
-        Value::Int(_) => Some(Ended::NotYet),
-        answer => Some(Ended::With(codec::end(&bytes(answer)?)?)),
     }
 }
 
