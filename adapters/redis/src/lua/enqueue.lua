@@ -16,8 +16,7 @@ local function holder_of(job)
 end
 
 local function add(job)
-    load({ job.id })
-    if jobs[job.id] then
+    if known(job.id) or jobs[job.id] then
         return IS_KNOWN
     end
     local holder = holder_of(job)
@@ -68,7 +67,7 @@ local function write_jobs()
     local specs, created, outcomes = {}, {}, {}
     for _, job in ipairs(new) do
         specs[#specs + 1], specs[#specs + 2] = job.id, job.spec
-        created[#created + 1], created[#created + 2] = job.created_at, job.id
+        created[#created + 1], created[#created + 2] = now_text, job.id
     end
     call_with('HSET', 'spec', specs)
     for id, result in pairs(results) do

@@ -107,13 +107,14 @@ local function note_stream(name, added)
     end
 end
 
--- Writes where jobs have gone, so that it can be read.
+-- Writes where jobs have gone, so that it can be read. Most go by this moment, which is put into words only once.
+local now_text = string.format('%.17g', now)
 local function write_moves()
     for key, members in pairs(moves) do
         local added, left = {}, {}
         for id, score in pairs(members) do
             if score then
-                added[#added + 1], added[#added + 2] = score, id
+                added[#added + 1], added[#added + 2] = score == now and now_text or score, id
             else
                 left[#left + 1] = id
             end

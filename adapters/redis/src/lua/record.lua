@@ -10,13 +10,14 @@ local jobs = {} -- by id; `false` is known not to be there
 local dirty = {}
 
 local function touch(job)
+    job.packed = nil
     if not job.dirty then
         job.dirty = true
         dirty[#dirty + 1] = job
     end
 end
 
-local function pack(job)
+local function pack_anew(job)
     if job.removed then
         return struct.pack(REMOVED_FORMAT, REMOVED, job.removed, #job.created_by, job.created_by)
     end
@@ -27,6 +28,12 @@ local function pack(job)
         job.run, job.settled, job.since, job.due, job.struck_at, job.started_at, job.finished_at, job.created_at,
         #job.lane, job.lane, #job.worker, job.worker, #job.unique, job.unique, #job.created_by, job.created_by,
         #job.watchers, job.watchers)
+end
+
+-- A job that starts is told to its worker as it is kept.
+local function pack(job)
+    job.packed = job.packed or pack_anew(job)
+    return job.packed
 end
 
 local place -- in places.lua
@@ -78,7 +85,8 @@ local function known(id)
 end
 
 local function queue_of(job)
-    return string.match(job.lane, '^[^/]*')
+    job.queue = job.queue or string.match(job.lane, '^[^/]*')
+    return job.queue
 end
 
 -- What was asked for of these jobs.
