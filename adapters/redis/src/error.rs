@@ -36,14 +36,24 @@ pub(crate) fn port_error(operation: &'static str, error: RedisError) -> PortErro
 pub(crate) fn trouble_of(error: &RedisError) -> Trouble {
     match error.code() {
         Some("NOSCRIPT") => Trouble::NoScript,
-        Some(
-            "READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "ASK" | "TRYAGAIN"
-            | "UNBLOCKED" | "NOREPLICAS" | "NOAUTH",
-        ) => Trouble::Server,
-        Some(_) => Trouble::Command,
-        None => Trouble::Server,
+        Some(code) if !WRONG_SERVER.contains(&code) => Trouble::Command,
+        _ => Trouble::Server,
     }
 }
+
+/// What a server says that is not the one to ask, or not yet.
+const WRONG_SERVER: [&str; 10] = [
+    "READONLY",
+    "LOADING",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "UNBLOCKED",
+    "NOREPLICAS",
+    "NOAUTH",
+];
 
 const REFUSED: (ErrorKind, &str) = (ErrorKind::Misconfigured, "Redis refuses the user or the password");
 

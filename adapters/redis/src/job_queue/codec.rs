@@ -45,6 +45,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number that Lua keeps as a double; negative is none.
+    #[expect(clippy::option_option, reason = "the outer one is whether it could be read")]
     fn whole(&mut self) -> Option<Option<u64>> {
         let number = f64::from_be_bytes(self.array()?);
         #[expect(
@@ -55,6 +56,7 @@ impl<'a> Reader<'a> {
         Some((number >= 0.0).then_some(number as u64))
     }
 
+    #[expect(clippy::option_option, reason = "the outer one is whether it could be read")]
     fn time(&mut self) -> Option<Option<Timestamp>> {
         let micros = self.whole()?;
         Some(micros.map(|micros| Timestamp::from_unix_micros(i64::try_from(micros).unwrap_or(i64::MAX))))

@@ -202,7 +202,7 @@ impl Runner {
         let script = if takes_jobs { &self.usual } else { &self.without_jobs };
         let answer: Value =
             self.connection.run("jobs.tick", script, &[&self.prefix], &arguments, self.response).await?;
-        Answers::read(answer).filter(|told| told.answers.len() == asks.len()).ok_or_else(garbled)
+        Answers::read(answer).filter(|told| told.values.len() == asks.len()).ok_or_else(garbled)
     }
 }
 
@@ -213,8 +213,8 @@ const TAKES_JOBS: [&str; 2] = ["jobs.enqueue", "jobs.call"];
 fn answer(asks: Vec<Ask>, answers: Result<Answers, PortError>) -> Vec<Ask> {
     let mut unheard = Vec::new();
     match answers {
-        Ok(Answers { answers, now, next_due }) => {
-            for (ask, value) in asks.into_iter().zip(answers) {
+        Ok(Answers { values, now, next_due }) => {
+            for (ask, value) in asks.into_iter().zip(values) {
                 let told = ask.reply.map(|reply| reply.send(Ok(Answer { value, now, next_due })));
                 if let Some(Err(Ok(answer))) = told {
                     unheard.extend(hand_back::of_answer(ask.operation, answer));
@@ -254,7 +254,7 @@ fn during(operation: &'static str, error: &PortError) -> PortError {
 }
 
 struct Answers {
-    answers: Vec<Value>,
+    values: Vec<Value>,
     now: Timestamp,
     next_due: Option<Timestamp>,
 }
@@ -262,6 +262,6 @@ struct Answers {
 impl Answers {
     fn read(answer: Value) -> Option<Self> {
         let [now, next_due, answers] = values(answer)?;
-        Some(Self { now: time(&now)??, next_due: time(&next_due)?, answers: array(answers)? })
+        Some(Self { now: time(&now)??, next_due: time(&next_due)?, values: array(answers)? })
     }
 }
