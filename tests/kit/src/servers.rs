@@ -7,10 +7,34 @@
 //! S3 has no small server that is installed everywhere, so that one is a thread of the test; it takes the feature `s3`.
 
 mod postgres;
+mod redis;
 #[cfg(feature = "s3")]
 pub mod s3;
 mod shell;
 
-pub use postgres::{Postgres, Stop};
+pub use postgres::Postgres;
+pub use redis::Redis;
 #[cfg(feature = "s3")]
 pub use s3::S3;
+
+/// How a server ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Sessions are ended, and everything is written.
+    Fast,
+    /// Everybody stops at once, and the next start recovers.
+    Immediate,
+    /// As when the machine kills it.
+    Kill,
+}
+
+impl Stop {
+    /// What the scripts call it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Immediate => "immediate",
+            Self::Kill => "kill",
+        }
+    }
+}

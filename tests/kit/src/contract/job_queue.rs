@@ -6,10 +6,12 @@
 //! - `following`: a job, change by change.
 //! - `recovery`: what becomes of the jobs of a worker that is gone.
 //! - `limits`: what a queue takes, and what it keeps; a suite of its own, on a queue with small [`limits::LIMITS`].
+//! - `model`: any steps at all, compared with those of another queue.
 
 mod caller;
 mod following;
 pub mod limits;
+pub mod model;
 mod recovery;
 mod waiting;
 mod worker;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::Stop;
 use super::shell::{Shell, free_port};
 
 const SCRIPT: &str = include_str!("postgres.sh");
@@ -16,17 +17,6 @@ pub struct Postgres {
     shell: Shell,
     port: u16,
     databases: AtomicU32,
-}
-
-/// How a server ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// Sessions are ended, and everything is written.
-    Fast,
-    /// Everybody stops at once, and the next start recovers.
-    Immediate,
-    /// As when the machine kills it.
-    Kill,
 }
 
 impl Postgres {
@@ -91,12 +81,7 @@ impl Postgres {
 
     /// Ends the server; [`Postgres::start`] brings it back.
     pub fn stop(&self, how: Stop) {
-        let how = match how {
-            Stop::Fast => "fast",
-            Stop::Immediate => "immediate",
-            Stop::Kill => "kill",
-        };
-        self.shell.ask(&format!("stop {how}"));
+        self.shell.ask(&format!("stop {}", how.as_str()));
     }
 
     /// Starts a server that was stopped, and waits until it answers.

@@ -1,0 +1,341 @@
+//! Jobs as bytes: what `record.lua` keeps of a job, and what only this side reads.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use portwright_domain::Timestamp;
+use portwright_domain::job::{
+    Backoff, CauseOfDeath, Death, Job, JobId, JobState, LeasedJob, Life, NewJob, Outcome, Priority, Progress,
+    QueueName, Run, Stands, TaskName, Turn, UniqueKey, WorkerId,
+};
+use portwright_domain::user::UserId;
+use uuid::Uuid;
+
+use super::ending;
+
+/// The flags of a life, as in `record.lua`.
+const CANCEL: u8 = 1;
+const SUSPECT: u8 = 2;
+const HANDED_BACK: u8 = 4;
+
+/// What remains of some bytes; `None` wherever they are too few or no such thing.
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(super) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const LENGTH: usize>(&mut self) -> Option<[u8; LENGTH]> {
+        self.take(LENGTH)?.try_into().ok()
+    }
+
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn large(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    /// A whole number that Lua keeps as a double; negative is none.
+    #[expect(clippy::option_option, reason = "the outer one is whether it could be read")]
+    fn whole(&mut self) -> Option<Option<u64>> {
+        let number = f64::from_be_bytes(self.array()?);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole and not negative"
+        )]
+        Some((number >= 0.0).then_some(number as u64))
+    }
+
+    #[expect(clippy::option_option, reason = "the outer one is whether it could be read")]
+    fn time(&mut self) -> Option<Option<Timestamp>> {
+        let micros = self.whole()?;
+        Some(micros.map(|micros| Timestamp::from_unix_micros(i64::try_from(micros).unwrap_or(i64::MAX))))
+    }
+
+    fn duration(&mut self) -> Option<Duration> {
+        Some(Duration::new(self.large()?, self.number()?))
+    }
+
+    /// A text of up to 255 bytes, behind its length.
+    fn short(&mut self) -> Option<&'a [u8]> {
+        let length = self.byte()?;
+        self.take(usize::from(length))
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.short()?).ok()
+    }
+
+    /// A text of any length, behind its length.
+    fn long(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.number()?).ok()?;
+        self.take(length)
+    }
+}
+
+pub(super) fn id(bytes: &[u8]) -> Option<JobId> {
+    Uuid::from_slice(bytes).ok().map(JobId)
+}
+
+/// The lane of a job: what workers ask for.
+fn lane(job: &NewJob) -> String {
+    format!("{}/{}/{}", job.queue, job.task, job.version)
+}
+
+fn put_short(bytes: &mut Vec<u8>, text: &[u8]) {
+    // Names are far shorter.
+    bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+    bytes.extend(text.iter().take(usize::from(u8::MAX)));
+}
+
+fn put_duration(bytes: &mut Vec<u8>, duration: Duration) {
+    bytes.extend(duration.as_secs().to_be_bytes());
+    bytes.extend(duration.subsec_nanos().to_be_bytes());
+}
+
+/// A number as Lua counts.
+#[expect(clippy::cast_precision_loss, reason = "times are exact until the year 2255")]
+pub(super) fn double(number: i64) -> f64 {
+    number as f64
+}
+
+/// What the script has to know of a new job.
+pub(super) fn head(job: &NewJob) -> Vec<u8> {
+    let mut head = vec![job.priority.get()];
+    head.extend(job.max_attempts.to_be_bytes());
+    head.extend(double(job.scheduled_for.map_or(-1, Timestamp::unix_micros)).to_be_bytes());
+    put_short(&mut head, lane(job).as_bytes());
+    let unique = job.unique.as_ref().map(|key| format!("{}/{key}", job.task)).unwrap_or_default();
+    put_short(&mut head, unique.as_bytes());
+    put_short(&mut head, job.created_by.as_ref().map_or(&[], |user| user.0.as_bytes()));
+    head
+}
+
+/// What only a worker or a person has to know of it.
+pub(super) fn spec(job: &NewJob) -> Vec<u8> {
+    let mut spec = Vec::with_capacity(64 + job.payload.len());
+    match job.backoff {
+        Backoff::Fixed(wait) => {
+            spec.push(0);
+            put_duration(&mut spec, wait);
+        }
+        Backoff::Exponential { base, cap } => {
+            spec.push(1);
+            put_duration(&mut spec, base);
+            put_duration(&mut spec, cap);
+        }
+    }
+    put_duration(&mut spec, job.timeout);
+    match job.scheduled_for {
+        None => spec.push(0),
+        Some(time) => {
+            spec.push(1);
+            spec.extend(time.unix_micros().to_be_bytes());
+        }
+    }
+    let trace = job.trace.as_deref();
+    spec.push(u8::from(trace.is_some()));
+    let trace = trace.unwrap_or_default();
+    spec.extend(u32::try_from(trace.len()).unwrap_or(0).to_be_bytes());
+    spec.extend(trace.as_bytes());
+    spec.extend(&job.payload[..]);
+    spec
+}
+
+/// A job as it is kept.
+pub(super) struct Record {
+    pub(super) job: NewJob,
+    pub(super) life: Life,
+    created_at: Timestamp,
+}
+
+impl Record {
+    /// Reads what [`spec`] and `record.lua` have written, and how it ended.
+    pub(super) fn read(id: JobId, life: &[u8], spec: &[u8], result: &[u8]) -> Option<Self> {
+        let mut life = Reader(life);
+        let state = *JobState::ALL.get(usize::from(life.byte()?))?;
+        let (flags, priority, cause) = (life.byte()?, life.byte()?, life.byte()?);
+        let (attempts, max_attempts, strikes) = (life.number()?, life.number()?, life.number()?);
+        let (run, settled) = (Run(life.whole()??), life.whole()?.map(Run));
+        let (since, due) = (life.time()??, life.time()?);
+        let (struck_at, started_at, finished_at) = (life.time()?, life.time()?, life.time()?);
+        let created_at = life.time()??;
+        let mut lane = life.text()?.split('/');
+        let (queue, task) = (QueueName::parse(lane.next()?).ok()?, TaskName::parse(lane.next()?).ok()?);
+        let version = lane.next()?.parse().ok()?;
+        let worker = life.text()?;
+        let unique = life.text()?.split_once('/').map(|(_, key)| UniqueKey::parse(key));
+        let created_by = life.short()?;
+
+        let mut spec = Reader(spec);
+        let backoff = match spec.byte()? {
+            0 => Backoff::Fixed(spec.duration()?),
+            _ => Backoff::Exponential { base: spec.duration()?, cap: spec.duration()? },
+        };
+        let timeout = spec.duration()?;
+        let scheduled_for = match spec.byte()? {
+            0 => None,
+            _ => Some(Timestamp::from_unix_micros(i64::from_be_bytes(spec.array()?))),
+        };
+        let (is_traced, trace) = (spec.byte()? == 1, std::str::from_utf8(spec.long()?).ok()?);
+        let job = NewJob {
+            id,
+            task,
+            version,
+            queue,
+            priority: Priority::parse(priority).ok()?,
+            payload: Bytes::copy_from_slice(spec.0),
+            max_attempts,
+            backoff,
+            timeout,
+            scheduled_for,
+            unique: unique.transpose().ok()?,
+            created_by: user(created_by)?,
+            trace: is_traced.then(|| trace.to_owned()),
+        };
+        let stands = match state {
+            JobState::Scheduled => Stands::Scheduled(due?),
+            JobState::Ready if flags & HANDED_BACK > 0 => Stands::Ready(Turn::HandedBack),
+            JobState::Ready => Stands::Ready(Turn::Usual),
+            JobState::Running => Stands::Running(WorkerId::parse(worker).ok()?),
+            ended => Stands::Ended(outcome(ended, cause, result)?, finished_at?),
+        };
+        let life = Life {
+            stands,
+            since,
+            attempts,
+            run,
+            settled,
+            cancel: flags & CANCEL > 0,
+            suspect: flags & SUSPECT > 0,
+            strikes,
+            struck_at,
+            started_at,
+        };
+        Some(Self { job, life, created_at })
+    }
+
+    /// What others see of it, with this progress.
+    pub(super) fn into_job(self, progress: Progress) -> Job {
+        let Self { job: spec, life, created_at } = self;
+        Job {
+            spec,
+            state: life.state(),
+            attempts: life.attempts,
+            progress,
+            outcome: life.outcome().cloned(),
+            created_at,
+            started_at: life.started_at,
+            finished_at: life.finished_at(),
+        }
+    }
+
+    fn into_leased(self) -> Option<LeasedJob> {
+        let Self { job, life, .. } = self;
+        let Stands::Running(worker) = life.stands else {
+            return None;
+        };
+        let lease = portwright_domain::job::Lease { job: job.id, run: life.run, worker };
+        Some(LeasedJob { lease, job, attempt: life.attempts, suspect: life.suspect })
+    }
+}
+
+/// Who asked for a job, where anybody did.
+#[expect(clippy::option_option, reason = "the outer one is whether it could be read")]
+pub(super) fn user(bytes: &[u8]) -> Option<Option<UserId>> {
+    if bytes.is_empty() {
+        return Some(None);
+    }
+    Uuid::from_slice(bytes).ok().map(|user| Some(UserId(user)))
+}
+
+/// Jobs that were leased together.
+pub(super) fn leased(bytes: &[u8]) -> Option<Vec<LeasedJob>> {
+    let mut reader = Reader(bytes);
+    let mut leased = Vec::new();
+    while !reader.0.is_empty() {
+        let id = id(reader.take(16)?)?;
+        let (life, spec) = (reader.number()?, reader.number()?);
+        let life = reader.take(usize::try_from(life).ok()?)?;
+        let spec = reader.take(usize::try_from(spec).ok()?)?;
+        leased.push(Record::read(id, life, spec, &[])?.into_leased()?);
+    }
+    Some(leased)
+}
+
+/// How a job ended, as it is told: its state, who says why it is dead, and the rest.
+pub(super) fn end(bytes: &[u8]) -> Option<Outcome> {
+    let mut reader = Reader(bytes);
+    let state = *JobState::ALL.get(usize::from(reader.byte()?))?;
+    outcome(state, reader.byte()?, reader.0)
+}
+
+fn outcome(state: JobState, cause: u8, result: &[u8]) -> Option<Outcome> {
+    Some(match (state, cause) {
+        (JobState::Succeeded, _) => Outcome::Succeeded(Bytes::copy_from_slice(result)),
+        (JobState::Failed, _) => Outcome::Failed(Bytes::copy_from_slice(result)),
+        (JobState::Cancelled, _) => Outcome::Cancelled,
+        (JobState::Dead, ending::CRASHED) => ending::crashed()?,
+        (JobState::Dead, ending::NOT_SERVED) => ending::not_served(),
+        (JobState::Dead, _) => {
+            let (cause, detail) = result.split_first()?;
+            let cause = *CauseOfDeath::ALL.get(usize::from(*cause))?;
+            Outcome::Dead(Death { cause, detail: String::from_utf8(detail.to_vec()).ok()? })
+        }
+        _ => return None,
+    })
+}
+
+/// The number of the state that an outcome leads to, and what else there is to say.
+pub(super) fn result(outcome: &Outcome) -> (u8, Vec<u8>) {
+    let state = (0..).zip(JobState::ALL).find(|(_, state)| *state == outcome.state());
+    let rest = match outcome {
+        Outcome::Succeeded(bytes) | Outcome::Failed(bytes) => bytes.to_vec(),
+        Outcome::Dead(death) => self::death(death),
+        Outcome::Cancelled => Vec::new(),
+    };
+    (state.map_or(0, |(number, _)| number), rest)
+}
+
+pub(super) fn death(death: &Death) -> Vec<u8> {
+    let cause = (0..).zip(CauseOfDeath::ALL).find(|(_, cause)| *cause == death.cause);
+    let mut bytes = vec![cause.map_or(0, |(number, _)| number)];
+    bytes.extend(death.detail.as_bytes());
+    bytes
+}
+
+pub(super) fn progress(progress: &Progress) -> Vec<u8> {
+    let mut bytes = progress.done.to_be_bytes().to_vec();
+    bytes.push(u8::from(progress.total.is_some()));
+    bytes.extend(progress.total.unwrap_or(0).to_be_bytes());
+    bytes.push(u8::from(progress.message.is_some()));
+    bytes.extend(progress.message.as_deref().unwrap_or_default().as_bytes());
+    bytes
+}
+
+/// How far a job has come; no bytes are no progress.
+pub(super) fn read_progress(bytes: &[u8]) -> Option<Progress> {
+    if bytes.is_empty() {
+        return Some(Progress::default());
+    }
+    let mut reader = Reader(bytes);
+    let done = reader.large()?;
+    let (has_total, total) = (reader.byte()? == 1, reader.large()?);
+    let has_message = reader.byte()? == 1;
+    let message = std::str::from_utf8(reader.0).ok()?;
+    Some(Progress {
+        done,
+        total: has_total.then_some(total),
+        message: has_message.then(|| message.to_owned()),
+    })
+}

@@ -1,0 +1,85 @@
+-- What finished jobs are kept, and what is remembered of removed ones.
+local REMEMBERED_AT_MOST = 1000000
+
+-- Of what is remembered, up to so many of the oldest are looked at.
+local function forget(most)
+    local oldest = call('LRANGE', prefix .. 'removed', 0, most - 1)
+    if #oldest == 0 then
+        return
+    end
+    local too_many = call('LLEN', prefix .. 'removed') - REMEMBERED_AT_MOST
+    local forgotten, over = {}, 0
+    for index, raw in ipairs(fields_of('life', oldest)) do
+        local id = oldest[index]
+        -- It may have been enqueued again meanwhile.
+        local at
+        if jobs[id] then
+            at = jobs[id].removed
+        elseif raw and byte(raw) == REMOVED then
+            at = select(2, struct.unpack(REMOVED_FORMAT, raw))
+        end
+        if at and at > now - REMEMBERED and index > too_many then
+            break
+        end
+        over = index
+        if at then
+            forgotten[#forgotten + 1] = id
+        end
+    end
+    call_with('HDEL', 'life', forgotten)
+    if over > 0 then
+        call('LTRIM', prefix .. 'removed', over, -1)
+    end
+end
+
+local function remove(ids)
+    load(ids)
+    local with_result, with_progress = {}, {}
+    for _, id in ipairs(ids) do
+        local job = jobs[id]
+        if job.has_result then
+            with_result[#with_result + 1] = id
+        end
+        if job.has_progress then
+            with_progress[#with_progress + 1] = id
+        end
+        leave(job)
+        job.removed, job.spec, job.result, job.progress = now, nil, nil, nil
+        count_again(job)
+        touch(job)
+    end
+    call_with('HDEL', 'spec', ids)
+    call_with('HDEL', 'outcome', with_result)
+    call_with('HDEL', 'progress', with_progress)
+    call_with('ZREM', 'created', ids)
+    call_with('RPUSH', 'removed', ids)
+    write_moves()
+end
+
+-- Where jobs ended in this tick, those that are too many now.
+local function remove_surplus()
+    local removed = 0
+    for state in pairs(ended) do
+        local keep = retention(state)
+        local kept = keep.age > 0 and keep.jobs or 0
+        local surplus = math.min(call('ZCARD', prefix .. 'ended:' .. state) - kept, SLICE)
+        if surplus > 0 then
+            remove(call('ZRANGE', prefix .. 'ended:' .. state, 0, surplus - 1))
+            removed = removed + surplus
+        end
+    end
+    if removed > 0 then
+        forget(2 * removed)
+    end
+end
+
+local function remove_old()
+    for state = SUCCEEDED, CANCELLED do
+        local ended_by = now - retention(state).age
+        local old = call('ZRANGEBYSCORE', prefix .. 'ended:' .. state, '-inf', ended_by, 'LIMIT', 0, SLICE)
+        if #old > 0 then
+            remove(old)
+        end
+    end
+    forget(SLICE)
+end

@@ -1,0 +1,181 @@
+-- Which jobs start next, and with whom.
+local AGEING = 16
+local ASKED_EVERY = 60 * 1000000
+local UNSERVED = 24 * HOUR
+local asked = {} -- by lane: when a worker last asked for it, as far as it was read
+local asked_now = {}
+
+local function take_want()
+    local want = { worker = take(), max = take_number(), lease = take_number(), tasks = {} }
+    local queues = take_number()
+    if queues > 0 then
+        want.queues = {}
+        for _ = 1, queues do
+            want.queues[take()] = true
+        end
+    end
+    for _ = 1, take_number() do
+        local task, newest = take(), take_number()
+        want.tasks[task] = math.max(want.tasks[task] or newest, newest)
+    end
+    return want
+end
+
+local function note_asked(lanes)
+    local unread = {}
+    for _, lane in ipairs(lanes) do
+        if asked[lane] == nil then
+            unread[#unread + 1] = lane
+        end
+    end
+    for index, at in ipairs(#unread > 0 and fields_of('asked', unread) or {}) do
+        asked[unread[index]] = tonumber(at or -1)
+    end
+    for _, lane in ipairs(lanes) do
+        if math.abs(now - asked[lane]) >= ASKED_EVERY then
+            asked[lane] = now
+            asked_now[#asked_now + 1], asked_now[#asked_now + 2] = lane, now
+        end
+    end
+end
+
+-- The streams from which this worker may lease now, the highest rank first; they all count as asked for.
+local function served(want)
+    local found, lanes, paused = {}, {}, nil
+    for _, stream in pairs(know_streams()) do
+        local newest = want.tasks[stream.task]
+        if newest and stream.version <= newest and (not want.queues or want.queues[stream.queue]) then
+            found[#found + 1], lanes[#lanes + 1] = stream, stream.lane
+        end
+    end
+    note_asked(lanes)
+    local served_streams = {}
+    for _, stream in ipairs(found) do
+        if not paused then
+            paused = {}
+            for _, queue in ipairs(call('SMEMBERS', prefix .. 'paused')) do
+                paused[queue] = true
+            end
+        end
+        if not paused[stream.queue] then
+            served_streams[#served_streams + 1] = stream
+        end
+    end
+    table.sort(served_streams, function(one, other) return one.name < other.name end)
+    return served_streams
+end
+
+-- The first jobs of these streams: enough to start `max` of them.
+local function heads_of(these, max)
+    local by_age = floor((know_meta().starts + max) / AGEING) - floor(meta.starts / AGEING)
+    local heads, found, rank = {}, 0, nil
+    for _, stream in ipairs(these) do
+        -- Further ranks matter only where age decides.
+        local most = (found >= max and stream.rank ~= rank) and by_age or max
+        if most > 0 then
+            local first = call('ZRANGE', prefix .. 'ready:' .. stream.name, 0, most - 1, 'WITHSCORES')
+            heads[#heads + 1] = { rank = stream.rank, first = first, at = 1 }
+            found = found + #first / 2
+        end
+        rank = stream.rank
+    end
+    return heads
+end
+
+-- The ids of up to `max` jobs, in the order in which they start.
+local function next_of(these, max)
+    local heads, ids = heads_of(these, max), {}
+    for start_number = meta.starts + 1, meta.starts + max do
+        local by_age = start_number % AGEING == 0
+        local best, best_rank, best_since
+        for _, head in ipairs(heads) do
+            local id = head.first[head.at]
+            if id then
+                local since = tonumber(head.first[head.at + 1])
+                -- What was handed back is first in any case.
+                local rank = by_age and math.min(head.rank, 1) or head.rank
+                if not best or rank < best_rank or (rank == best_rank and (since < best_since
+                        or (since == best_since and id < best.first[best.at]))) then
+                    best, best_rank, best_since = head, rank, since
+                end
+            end
+        end
+        if not best then
+            break
+        end
+        ids[#ids + 1] = best.first[best.at]
+        best.at = best.at + 2
+    end
+    return ids
+end
+
+local function renew_lease(worker, lease)
+    call('ZADD', prefix .. 'workers', math.min(now + lease, LATEST), worker)
+end
+
+-- Leases what a worker can run next, and renews its lease.
+--
+-- A suspect runs alone: when it is next, its worker gets nothing until its other jobs are done, then the suspect, and
+-- nothing more until that is done.
+local function lease(want)
+    write_moves()
+    local leased, from = {}, served(want)
+    local held = prefix .. 'held:' .. want.worker
+    local hands = call('ZCARD', held)
+    local may_start = want.max > 0 and #from > 0
+    if may_start and hands == 1 then
+        may_start = not known(call('ZRANGE', held, 0, 0)[1]).suspect
+    end
+    if may_start then
+        local ids = next_of(from, want.max)
+        load(ids)
+        for _, id in ipairs(ids) do
+            local job = jobs[id]
+            if job.suspect and hands > 0 then
+                break
+            end
+            start(job, want.worker)
+            meta.starts, hands = meta.starts + 1, hands + 1
+            leased[#leased + 1] = job
+            if job.suspect then
+                break
+            end
+        end
+    end
+    if hands > 0 then
+        renew_lease(want.worker, want.lease)
+    end
+    return leased
+end
+
+local function held_by(worker)
+    write_moves()
+    local ids = call('ZRANGE', prefix .. 'held:' .. worker, 0, -1)
+    load(ids)
+    return ids
+end
+
+-- Gives back all jobs of a worker that crashed; answers how many.
+local function bury(worker)
+    local held = held_by(worker)
+    for _, id in ipairs(held) do
+        crash(jobs[id], #held == 1)
+    end
+    call('ZREM', prefix .. 'workers', worker)
+    return #held
+end
+
+-- Ends jobs that have been ready for too long while no worker asked for their task.
+local function give_up_unserved()
+    write_moves()
+    local too_old = now - UNSERVED
+    for name, stream in pairs(know_streams()) do
+        if tonumber(call('HGET', prefix .. 'asked', stream.lane) or -1) <= too_old then
+            local old = call('ZRANGEBYSCORE', prefix .. 'ready:' .. name, '-inf', too_old, 'LIMIT', 0, SLICE)
+            load(old)
+            for _, id in ipairs(old) do
+                give_up(jobs[id])
+            end
+        end
+    end
+end

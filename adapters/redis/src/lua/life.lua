@@ -1,0 +1,137 @@
+-- The rules: each step that a job may take, as in `domain::job::Life`. A step that is not allowed changes nothing.
+local STRIKES, STRIKE_COUNTS_FOR = 3, 72 * HOUR
+-- Why a job is dead, where that is not for its worker to say.
+local NOTHING, CRASHED, NOT_SERVED = 0, 1, 2
+local ended = {} -- the states in which jobs ended in this tick
+local results = {} -- by id: how jobs ended, where there is more to say than their state
+
+-- What follows from a step.
+local function stepped(job)
+    touch(job)
+    local over = job.state > RUNNING
+    if over and job.counted <= RUNNING then
+        ended[job.state] = true
+        if job.unique ~= '' and call('HGET', prefix .. 'unique', job.unique) == job.id then
+            call('HDEL', prefix .. 'unique', job.unique)
+        end
+        if #job.result > 0 then
+            job.has_result = true
+            results[job.id] = job.result
+        end
+    end
+    if job.watchers ~= '' then
+        tell_watchers(job, over)
+    end
+    -- A job that is ready, or a worker that no longer holds one, may let a suspect start.
+    stirred = stirred or job.state ~= RUNNING
+    count_again(job)
+    move(job)
+end
+
+local function finish(job, state, cause, result)
+    job.state, job.cause, job.result, job.finished_at = state, cause, result, now
+end
+
+local function begin(id, priority, max_attempts, scheduled_for, lane, unique, created_by)
+    local waits = scheduled_for > now
+    return {
+        id = id, state = waits and SCHEDULED or READY, priority = priority, cause = NOTHING, attempts = 0,
+        max_attempts = max_attempts, strikes = 0, run = 0, settled = -1, since = waits and scheduled_for or now,
+        due = waits and scheduled_for or -1, struck_at = -1, started_at = -1, finished_at = -1, created_at = now,
+        lane = lane, worker = '', unique = unique, created_by = created_by, watchers = '', cancel = false,
+        suspect = false, handed_back = false, has_progress = false, has_result = false,
+    }
+end
+
+local function ready(job, handed_back)
+    job.state, job.due, job.handed_back = READY, -1, handed_back
+end
+
+local function start(job, worker)
+    job.state, job.worker, job.handed_back = RUNNING, worker, false
+    job.attempts, job.run, job.started_at = job.attempts + 1, job.run + 1, now
+    stepped(job)
+end
+
+local function is_held_by(job, run, worker)
+    return job.state == RUNNING and job.run == run and job.worker == worker
+end
+
+-- `F`: it ended in this state with this result. `R`: again after `detail`, or else dead of this result. `L`: handed
+-- back untouched. True if it is accepted.
+local function settle(job, run, worker, verdict, detail, result)
+    if job.settled == run then
+        return true
+    elseif not is_held_by(job, run, worker) then
+        return false
+    end
+    job.settled, job.worker = run, ''
+    if verdict == 'F' then
+        finish(job, detail, NOTHING, result)
+    elseif job.cancel then
+        finish(job, CANCELLED, NOTHING, '')
+    elseif verdict == 'L' then
+        job.attempts = job.attempts - 1
+        ready(job, true)
+    elseif job.attempts >= job.max_attempts then
+        finish(job, DEAD, NOTHING, result)
+    else
+        -- Its worker lived to tell.
+        job.suspect = false
+        if detail == 0 then
+            ready(job, false)
+        else
+            job.state, job.due = SCHEDULED, math.min(now + detail, LATEST)
+        end
+    end
+    stepped(job)
+    return true
+end
+
+local function crash(job, alone)
+    job.attempts, job.suspect, job.worker = job.attempts - 1, true, ''
+    if alone then
+        local forgotten = job.struck_at < 0 or math.min(job.struck_at + STRIKE_COUNTS_FOR, LATEST) <= now
+        job.strikes = forgotten and 1 or job.strikes + 1
+        job.struck_at = now
+    end
+    if job.cancel then
+        finish(job, CANCELLED, NOTHING, '')
+    elseif job.strikes >= STRIKES then
+        finish(job, DEAD, CRASHED, '')
+    else
+        ready(job, false)
+    end
+    stepped(job)
+end
+
+local function give_up(job)
+    finish(job, DEAD, NOT_SERVED, '')
+    stepped(job)
+end
+
+local function retry(job)
+    ready(job, false)
+    job.since, job.attempts, job.strikes, job.struck_at, job.finished_at = now, 0, 0, -1, -1
+    job.cancel, job.suspect, job.cause, job.result = false, false, NOTHING, nil
+    if job.has_result then
+        results[job.id] = nil
+        call('HDEL', prefix .. 'outcome', job.id)
+    end
+    if job.has_progress then
+        call('HDEL', prefix .. 'progress', job.id)
+    end
+    job.has_result, job.has_progress, job.progress = false, false, nil
+    stepped(job)
+end
+
+-- So many jobs fall due, or are removed, in one tick at most; the rest is up to the next one.
+local SLICE = 1000
+local function fall_due()
+    local due = call('ZRANGEBYSCORE', prefix .. 'scheduled', '-inf', now, 'LIMIT', 0, SLICE)
+    load(due)
+    for _, id in ipairs(due) do
+        ready(jobs[id], false)
+        stepped(jobs[id])
+    end
+end

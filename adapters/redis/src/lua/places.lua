@@ -1,0 +1,141 @@
+-- Where a job is found: each is in exactly one sorted set, by where it stands.
+--
+--   scheduled          by when it is due
+--   ready:<stream>     by since when it could run; a stream is a rank and a lane, `ready` the set of those with jobs
+--   held:<worker>      by its run
+--   ended:<state>      by when it ended
+--
+-- `created` has them all, by when they were enqueued; `counts` how many of each queue are in which state.
+local moves = {} -- by key: by id the score, or `false` for those that leave
+local meta, meta_before -- `waiting`: scheduled or ready jobs; `starts`: so far, for ageing
+local counts = {}
+local streams -- by name, once they were asked for
+
+local function rank_of(job)
+    return job.handed_back and 0 or 16 - job.priority
+end
+
+function place(job)
+    if job.state == SCHEDULED then
+        return 'scheduled', job.due
+    elseif job.state == READY then
+        return string.format('ready:%02d/%s', rank_of(job), job.lane), job.since
+    elseif job.state == RUNNING then
+        return 'held:' .. job.worker, job.run
+    end
+    return 'ended:' .. job.state, job.finished_at
+end
+
+local function leave(job)
+    if job.key then
+        moves[job.key] = moves[job.key] or {}
+        moves[job.key][job.id] = false
+    end
+end
+
+local function move(job)
+    local key, score = place(job)
+    if key ~= job.key or score ~= job.score then
+        if key ~= job.key then
+            leave(job)
+        end
+        moves[key] = moves[key] or {}
+        moves[key][job.id] = score
+        job.key, job.score = key, score
+    end
+end
+
+local function know_meta()
+    if not meta then
+        local stored = call('HMGET', prefix .. 'meta', 'waiting', 'starts')
+        meta = { waiting = tonumber(stored[1] or 0), starts = tonumber(stored[2] or 0) }
+        meta_before = { waiting = meta.waiting, starts = meta.starts }
+    end
+    return meta
+end
+
+local function count(job, state, more)
+    local name = queue_of(job) .. '/' .. state
+    counts[name] = (counts[name] or 0) + more
+    if state <= READY then
+        know_meta().waiting = meta.waiting + more
+    end
+end
+
+-- Counts a job where it stands now, and nowhere if it was removed.
+local function count_again(job)
+    local state = not job.removed and job.state or nil
+    if job.counted ~= state then
+        if job.counted then
+            count(job, job.counted, -1)
+        end
+        if state then
+            count(job, state, 1)
+        end
+        job.counted = state
+    end
+end
+
+local function parse_stream(name)
+    local rank, lane, queue, task, version = string.match(name, '^(%d%d)/(([^/]*)/([^/]*)/(%d+))$')
+    return { name = name, rank = tonumber(rank), lane = lane, queue = queue, task = task, version = tonumber(version) }
+end
+
+local function know_streams()
+    if not streams then
+        streams = {}
+        for _, name in ipairs(call('SMEMBERS', prefix .. 'ready')) do
+            streams[name] = parse_stream(name)
+        end
+    end
+    return streams
+end
+
+local function note_stream(name, added)
+    if added then
+        if not (streams and streams[name]) then
+            call('SADD', prefix .. 'ready', name)
+            if streams then
+                streams[name] = parse_stream(name)
+            end
+        end
+    elseif call('EXISTS', prefix .. 'ready:' .. name) == 0 then
+        call('SREM', prefix .. 'ready', name)
+        if streams then
+            streams[name] = nil
+        end
+    end
+end
+
+-- Writes where jobs have gone, so that it can be read. Most go by this moment, which is put into words only once.
+local now_text = string.format('%.17g', now)
+local function write_moves()
+    for key, members in pairs(moves) do
+        local added, left = {}, {}
+        for id, score in pairs(members) do
+            if score then
+                added[#added + 1], added[#added + 2] = score == now and now_text or score, id
+            else
+                left[#left + 1] = id
+            end
+        end
+        call_with('ZADD', key, added)
+        call_with('ZREM', key, left)
+        local stream = string.match(key, '^ready:(.*)$')
+        if stream then
+            note_stream(stream, #added > 0)
+        end
+    end
+    moves = {}
+end
+
+local function write_counts()
+    for name, more in pairs(counts) do
+        if more ~= 0 and call('HINCRBY', prefix .. 'counts', name, more) == 0 then
+            call('HDEL', prefix .. 'counts', name)
+        end
+    end
+    if meta and (meta.waiting ~= meta_before.waiting or meta.starts ~= meta_before.starts) then
+        call('HSET', prefix .. 'meta', 'waiting', meta.waiting, 'starts', meta.starts)
+    end
+end

@@ -1,0 +1,88 @@
+-- Questions that change nothing.
+
+-- So many jobs, the newest first, behind this place; `nil` begins with the newest.
+local function newest(behind, most)
+    local first = 0
+    if behind then
+        local at = call('ZSCORE', prefix .. 'created', behind.id)
+        if at and tonumber(at) == behind.created_at then
+            first = call('ZREVRANK', prefix .. 'created', behind.id) + 1
+        else
+            first = call('ZCOUNT', prefix .. 'created', '(' .. string.format('%.17g', behind.created_at), '+inf')
+        end
+    end
+    local found = call('ZREVRANGE', prefix .. 'created', first, first + most - 1, 'WITHSCORES')
+    local entries = {}
+    for index = 1, #found, 2 do
+        local id, created_at = found[index], tonumber(found[index + 1])
+        if not (behind and created_at == behind.created_at and id >= behind.id) then
+            entries[#entries + 1] = { id = id, created_at = created_at }
+        end
+    end
+    return entries, #found / 2
+end
+
+-- Looks at so many jobs behind a place: how many meet the conditions, and everything of `want` of them behind the
+-- first `skip`.
+local LOOKS = 1000
+local function list(state, task, queue, behind, skip, want)
+    local entries, looked = newest(behind, LOOKS)
+    local ids = {}
+    for index, entry in ipairs(entries) do
+        ids[index] = entry.id
+    end
+    local raws = #ids > 0 and fields_of('life', ids) or {}
+    local matched, rows, last = 0, {}, entries[#entries]
+    for index, id in ipairs(ids) do
+        local raw = raws[index]
+        if jobs[id] or not state or byte(raw) == state then
+            local job = jobs[id] or unpack_job(id, raw)
+            local its_queue, its_task = string.match(job.lane, '^([^/]*)/([^/]*)/')
+            if (not state or job.state == state) and (task == '' or its_task == task)
+                    and (queue == '' or its_queue == queue) then
+                matched = matched + 1
+                if matched > skip and #rows < want then
+                    rows[#rows + 1] = everything_of(job)
+                end
+            end
+        end
+    end
+    local over = looked < LOOKS and 1 or 0
+    return { over, matched, last and last.created_at or 0, last and last.id or '', rows }
+end
+
+-- Every queue that has a job or is paused: its name, whether it is paused, how many jobs are scheduled, ready, running
+-- and dead, and since when the first of them is ready.
+local function queues()
+    write_moves()
+    write_counts()
+    counts, meta = {}, nil
+    local known_queues, names = {}, {}
+    local function known_queue(name)
+        if not known_queues[name] then
+            known_queues[name] = { paused = 0, since = -1 }
+            names[#names + 1] = name
+        end
+        return known_queues[name]
+    end
+    local stored = call('HGETALL', prefix .. 'counts')
+    for index = 1, #stored, 2 do
+        local name, state = string.match(stored[index], '^([^/]*)/(%d)$')
+        known_queue(name)[tonumber(state)] = tonumber(stored[index + 1])
+    end
+    for name, stream in pairs(know_streams()) do
+        local since = tonumber(call('ZRANGE', prefix .. 'ready:' .. name, 0, 0, 'WITHSCORES')[2])
+        local status = known_queue(stream.queue)
+        status.since = status.since < 0 and since or math.min(status.since, since)
+    end
+    for _, name in ipairs(call('SMEMBERS', prefix .. 'paused')) do
+        known_queue(name).paused = 1
+    end
+    local answer = {}
+    for index, name in ipairs(names) do
+        local status = known_queues[name]
+        answer[index] = { name, status.paused, status[SCHEDULED] or 0, status[READY] or 0, status[RUNNING] or 0,
+            status[DEAD] or 0, status.since }
+    end
+    return answer
+end

@@ -1,0 +1,88 @@
+-- What must hold whenever nobody is at work; answers every sentence that does not. KEYS[1] is what all keys begin with.
+local prefix, broken = KEYS[1], {}
+local function must(holds, sentence, ...)
+    if not holds then
+        broken[#broken + 1] = string.format(sentence, ...)
+    end
+end
+local function hex(id)
+    return (string.gsub(id, '.', function(c) return string.format('%02x', string.byte(c)) end))
+end
+local function all_of(key)
+    local found, stored = {}, redis.call('HGETALL', prefix .. key)
+    for index = 1, #stored, 2 do
+        found[stored[index]] = stored[index + 1]
+    end
+    return found
+end
+
+local NAMES = { [0] = 'scheduled', 'ready', 'held', 'ended:3', 'ended:4', 'ended:5', 'ended:6' }
+local places, streams = {}, {}
+for _, key in ipairs(redis.call('KEYS', prefix .. '*')) do
+    local name = string.sub(key, #prefix + 1)
+    local place = string.match(name, '^scheduled$') or string.match(name, '^(ready):') or string.match(name, '^(held):')
+        or string.match(name, '^ended:%d$')
+    if place then
+        streams[name] = true
+        for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+            must(not places[id], '%s is in %s and in %s', hex(id), tostring(places[id]), place)
+            places[id] = place
+        end
+    end
+end
+
+local counted, lives, waiting = {}, {}, 0
+local specs, progress, outcomes = all_of('spec'), all_of('progress'), all_of('outcome')
+local unique, remembered = all_of('unique'), {}
+for _, id in ipairs(redis.call('LRANGE', prefix .. 'removed', 0, -1)) do
+    remembered[id] = true
+end
+for id, raw in pairs(all_of('life')) do
+    local state = string.byte(raw)
+    if state == 255 then
+        must(remembered[id], '%s is removed and will never be forgotten', hex(id))
+    else
+        lives[id] = true
+        must(places[id] == NAMES[state], '%s in state %d is in %s', hex(id), state, tostring(places[id]))
+        must(specs[id], '%s has no spec', hex(id))
+        must(redis.call('ZSCORE', prefix .. 'created', id), '%s is in no list', hex(id))
+        local flags = string.byte(raw, 2)
+        must((bit.band(flags, 8) > 0) == (progress[id] ~= nil), '%s and its progress', hex(id))
+        must((bit.band(flags, 16) > 0) == (outcomes[id] ~= nil), '%s and its outcome', hex(id))
+        local lane = select(16, struct.unpack('>BBBBI4I4I4ddddddddBc0', raw))
+        local name = string.match(lane, '^[^/]*') .. '/' .. state
+        counted[name] = (counted[name] or 0) + 1
+        waiting = waiting + (state <= 1 and 1 or 0)
+    end
+end
+for id, place in pairs(places) do
+    must(lives[id], '%s is in %s, and nothing is known of it', hex(id), place)
+end
+for what, known in pairs({ spec = specs, progress = progress, outcome = outcomes }) do
+    for id in pairs(known) do
+        must(lives[id], 'the %s of %s, and nothing is known of it', what, hex(id))
+    end
+end
+for key, id in pairs(unique) do
+    must(places[id] and not string.match(places[id], '^ended'), '%s is held by %s', key, hex(id))
+end
+must(redis.call('ZCARD', prefix .. 'created') == redis.call('HLEN', prefix .. 'spec'), 'a list has other jobs')
+local stored = all_of('counts')
+for name, count in pairs(counted) do
+    must(tonumber(stored[name]) == count, '%d %s, counted as %s', count, name, tostring(stored[name]))
+end
+for name, count in pairs(stored) do
+    must(counted[name], 'no %s, counted as %s', name, count)
+end
+must(tonumber(redis.call('HGET', prefix .. 'meta', 'waiting') or 0) == waiting, '%d wait, counted otherwise', waiting)
+local ready = {}
+for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'ready')) do
+    ready['ready:' .. name] = true
+    must(streams['ready:' .. name], 'the stream %s has no jobs', name)
+end
+for name in pairs(streams) do
+    must(ready[name] or not string.match(name, '^ready:'), '%s is not known', name)
+    local worker = string.match(name, '^held:(.*)$')
+    must(not worker or redis.call('ZSCORE', prefix .. 'workers', worker), '%s has no lease', tostring(worker))
+end
+return broken

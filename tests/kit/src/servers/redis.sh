@@ -1,0 +1,73 @@
+# A Redis server that lives as long as the input of this script. Arguments: the port, and options for the server. Each
+# line of input is a command; each is answered with one line, "ok …" or what went wrong.
+set -uo pipefail
+port=$1
+shift
+options=("$@")
+place=$(mktemp -d) || exit 1
+data=$place/data
+log=$place/log
+mkdir "$data" || exit 1
+pid=
+
+cleanup() {
+    [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+    rm -rf "$place"
+}
+trap cleanup EXIT
+
+# It says LOADING until it has read its files, and a replica is no use before it has a copy.
+answers() {
+    for _ in $(seq 600); do
+        local said
+        said=$(redis-cli -p "$port" ROLE 2>/dev/null | tr '\n' ' ')
+        case $said in
+            master* | NOAUTH*) return ;;
+            slave*connected*) return ;;
+        esac
+        kill -0 "$pid" 2>/dev/null || return 1
+        sleep 0.02
+    done
+    return 1
+}
+
+start() {
+    redis-server --port "$port" --bind 127.0.0.1 --dir "$data" --daemonize no --logfile "$log" \
+        --appendonly yes --appendfsync everysec --save '' --repl-diskless-sync-delay 0 \
+        --enable-debug-command yes --cluster-node-timeout 1000 "${options[@]}" >>"$log" 2>&1 </dev/null &
+    pid=$!
+    answers
+}
+
+# stop fast|immediate|kill
+stop() {
+    case $1 in
+        fast) kill -TERM "$pid" ;;
+        immediate) redis-cli -p "$port" SHUTDOWN NOSAVE NOW FORCE >/dev/null 2>&1 ;;
+        kill) kill -KILL "$pid" ;;
+    esac
+    wait "$pid" 2>/dev/null
+    pid=
+    true
+}
+
+# From its input, so that the client reads the quotes.
+ask() {
+    printf '%s\n' "$1" | redis-cli -e -p "$port" 2>&1 | tr '\n' ' '
+}
+
+if ! start; then
+    echo "the server did not start: $(tail -5 "$log" 2>/dev/null | tr '\n' ' ')"
+    exit 1
+fi
+while read -r verb argument; do
+    case $verb in
+        where) echo "ok $data" ;;
+        command) if answer=$(ask "$argument"); then echo "ok $answer"; else echo "failed: $answer"; fi ;;
+        stop) stop "$argument" && echo ok ;;
+        start) if start; then echo ok; else echo "failed: $(tail -3 "$log" | tr '\n' ' ')"; fi ;;
+        freeze) kill -STOP "$pid" && echo ok ;;
+        thaw) kill -CONT "$pid" && echo ok ;;
+        *) echo "unknown: $verb" ;;
+    esac
+done
