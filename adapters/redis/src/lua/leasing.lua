@@ -2,6 +2,7 @@
 local AGEING = 16
 local ASKED_EVERY = 60 * 1000000
 local UNSERVED = 24 * HOUR
+local LONGEST_LOOK = HOUR
 local asked = {} -- by lane: when a worker last asked for it, as far as it was read
 local asked_now = {}
 
@@ -165,9 +166,27 @@ local function bury(worker)
     return #held
 end
 
+-- Time that nobody watched pass, or that passed by a clock that jumped, does not count against the jobs that waited.
+local function forgive_unwatched_time()
+    local before = tonumber(call('GET', prefix .. 'looked') or now)
+    call('SET', prefix .. 'looked', now)
+    local uncounted = now - before - LONGEST_LOOK
+    if uncounted <= 0 then
+        return
+    end
+    local forgiven = {}
+    for _, stream in pairs(know_streams()) do
+        if not forgiven[stream.lane] and call('HEXISTS', prefix .. 'asked', stream.lane) == 1 then
+            forgiven[stream.lane] = true
+            call('HINCRBY', prefix .. 'asked', stream.lane, string.format('%.0f', uncounted))
+        end
+    end
+end
+
 -- Ends jobs that have been ready for too long while no worker asked for their task.
 local function give_up_unserved()
     write_moves()
+    forgive_unwatched_time()
     local too_old = now - UNSERVED
     for name, stream in pairs(know_streams()) do
         if tonumber(call('HGET', prefix .. 'asked', stream.lane) or -1) <= too_old then
