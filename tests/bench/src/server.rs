@@ -20,8 +20,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts this binary on `data`, an empty directory or one that a server left.
+    /// Starts this binary on `data`, an empty directory or one that a server left. It starts no workers.
     pub async fn start(binary: &Path, data: TempDir) -> Self {
+        Self::start_with(binary, data, &[]).await
+    }
+
+    /// The same with more variables.
+    pub async fn start_with(binary: &Path, data: TempDir, variables: &[(&str, &str)]) -> Self {
         let started = Instant::now();
         let log = fs::File::create(data.path().join("log")).expect("a log");
         let process = Command::new(binary)
@@ -30,6 +35,7 @@ impl Server {
             .envs([("APP_ENV", "test"), ("PORT", "0"), ("LOG_FORMAT", "json"), ("JWT_EXPIRES_IN", "1h")])
             .envs([("RATE_LIMIT_MAX_REQUESTS", "1000000"), ("LOGIN_MAX_FAILURES", "1000000")])
             .env("DATA_DIR", data.path().join("data"))
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()

@@ -31,11 +31,15 @@ struct Options {
     seconds: u64,
 }
 
+/// How long an import may stand still before there is no point in waiting.
+const STANDSTILL: Duration = Duration::from_mins(1);
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let time = Duration::from_secs(options.seconds);
-    let server = Server::start(&options.binary, TempDir::new()?).await;
+    let workers = [("COMPUTE_AUTO_SPAWN", "true"), ("COMPUTE_LEASE", "30s")];
+    let server = Server::start_with(&options.binary, TempDir::new()?, &workers).await;
     let (token, user) = server.sign_in().await;
     let path = format!("/users/{}", user["id"].as_str().unwrap_or_default());
     let read = request("GET", &path, Some(&token), "");
@@ -47,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
     show("GET /users/{id}, nothing else", &quiet);
 
     let job = Job::start(&server.address, token.clone(), options.rows).await?;
-    job.until(|state, done| state != "running" || done > 0).await?;
+    job.until(|_, done| done > 0).await?;
     let (before, begun) = (job.look().await?, Instant::now());
     let beside = readers().await;
     let (after, took) = (job.look().await?, begun.elapsed());
@@ -57,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
     println!("rows a second beside the readers     {:>14.1}", rate(after.1 - before.1, took));
 
     let begun = Instant::now();
-    job.until(|state, _| state != "running").await?;
+    job.until(|state, _| is_over(state)).await?;
     println!(
         "rows a second with nobody else       {:>14.1}",
         rate(options.rows as u64 - after.1, begun.elapsed())
@@ -66,7 +70,7 @@ async fn main() -> anyhow::Result<()> {
     job.check("created", options.rows).await?;
 
     let again = Job::start(&server.address, token, options.rows).await?;
-    again.until(|state, _| state != "running").await?;
+    again.until(|state, _| is_over(state)).await?;
     println!(
         "rows a second that are there already {:>14.1}",
         rate(options.rows as u64, again.begun.elapsed())
@@ -113,13 +117,18 @@ impl Job {
         Ok((job["state"].as_str().context("a state")?.to_owned(), done))
     }
 
-    /// Waits until its state and the rows that are done are like this; it waits to run first.
+    /// Waits until its state and the rows that are done are like this.
     async fn until(&self, is_it: impl Fn(&str, u64) -> bool) -> anyhow::Result<()> {
+        let (mut last, mut moved) = (0, Instant::now());
         loop {
             let (state, done) = self.look().await?;
-            if state != "ready" && is_it(&state, done) {
+            if is_it(&state, done) {
                 return Ok(());
             }
+            if done != last {
+                (last, moved) = (done, Instant::now());
+            }
+            ensure!(moved.elapsed() < STANDSTILL, "it is {state} and has stood at {done} rows for a minute");
             sleep(Duration::from_millis(100)).await;
         }
     }
@@ -130,6 +139,10 @@ impl Job {
         ensure!(job["result"][what] == rows, "not everybody is {what}: {job}");
         Ok(())
     }
+}
+
+fn is_over(state: &str) -> bool {
+    !["ready", "running", "scheduled"].contains(&state)
 }
 
 fn rate(rows: u64, took: Duration) -> f64 {

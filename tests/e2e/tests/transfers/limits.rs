@@ -1,4 +1,4 @@
-//! How large a file may be, and that none of it is kept in memory.
+//! How large a file may be, and what becomes of one that nobody can work on.
 
 use futures::stream::repeat_with;
 use portwright_e2e::TestApp;
