@@ -152,8 +152,21 @@ pub(super) struct EventStream(Body);
 impl Payload for EventStream {
     const CONTENT_TYPE: &'static str = "text/event-stream";
 
+    /// One event of the stream, which is how readers of documents take the schema of this media type.
     fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "event-stream")))
+        let text = |description| {
+            let schema = MetaSchema { description: Some(description), ..MetaSchema::new("string") };
+            MetaSchemaRef::Inline(Box::new(schema))
+        };
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            properties: vec![
+                ("id", text("What to send as `Last-Event-ID` to go on behind this event.")),
+                ("event", text("Always `job`.")),
+                ("data", text("The job as JSON.")),
+            ],
+            required: vec!["id", "event", "data"],
+            ..MetaSchema::new("object")
+        }))
     }
 }
 
