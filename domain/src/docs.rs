@@ -26,3 +26,6 @@ pub mod d0008_local_files {}
 
 #[doc = include_str!("../docs/0009-compute-engine.md")]
 pub mod d0009_compute_engine {}
+
+#[doc = include_str!("../docs/0010-causal-reads.md")]
+pub mod d0010_causal_reads {}

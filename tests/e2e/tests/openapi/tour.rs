@@ -8,9 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use portwright::config::Registration;
-use portwright_domain::job::Outcome;
 use portwright_e2e::app::{ADMIN, PASSWORD, new_user};
-use portwright_e2e::work::InHand;
 use portwright_e2e::{Answer, Caller, TestApp};
 use reqwest::Method;
 use serde_json::{Value, json};
