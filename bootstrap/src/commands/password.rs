@@ -25,8 +25,9 @@ pub(super) async fn ask(question: &str) -> Result<Secret, Failure> {
     if !stdin().is_terminal() {
         return from_stdin();
     }
-    output::complain(question);
+    // Before anybody is asked: this drops what was typed before, and the beginning of a fast answer with it.
     let unseen = Unseen::begin();
+    output::complain(question);
     let line = tokio::task::spawn_blocking(|| {
         let mut text = String::new();
         stdin().read_line(&mut text).map(|_| text)
