@@ -3,6 +3,7 @@
 mod calls;
 mod chaos;
 mod leases;
+mod reconciler;
 mod relay;
 mod retries;
 mod schedule;

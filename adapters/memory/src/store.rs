@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use portwright_domain::idempotency::{IdempotencyKey, IdempotencyRecord};
-use portwright_domain::job::NewJob;
+use portwright_domain::job::{JobId, NewJob};
 use portwright_domain::ports::{
     CommitToken, Consistency, IdempotencyRepository, Outbox, ReadView, SessionQueries, SessionRepository,
     Store, UnitOfWork, UserQueries, UserRepository,
@@ -53,8 +53,9 @@ pub(crate) struct Tables {
     pub(crate) emails: HashMap<String, UserId>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) idempotency: HashMap<IdempotencyKey, IdempotencyRecord>,
-    /// Oldest first.
+    /// Not handed over yet; oldest first.
     pub(crate) outbox: Vec<NewJob>,
+    pub(crate) handed_over: BTreeMap<JobId, NewJob>,
 }
 
 impl Rows {

@@ -24,6 +24,14 @@ fn duration(nanos: i64) -> Duration {
     Duration::from_nanos(nanos.unsigned_abs())
 }
 
+/// Every column of a job, in the order in which [`job`] reads them.
+macro_rules! select {
+    () => {
+        "SELECT id, task, version, queue, priority, payload, max_attempts, backoff, backoff_cap, timeout, \
+         scheduled_for, unique_key, created_by, trace FROM outbox "
+    };
+}
+
 fn job(row: &PgRow) -> Result<NewJob, sqlx::Error> {
     let invalid = |invalid: Invalid| sqlx::Error::Decode(Box::new(invalid));
     let time = |column: usize| row.try_get(column).map(duration);
@@ -80,10 +88,26 @@ impl Outbox for Pooled {
     }
 
     async fn pending(&mut self, max: u32) -> Result<Vec<NewJob>, PortError> {
-        const SQL: &str = "SELECT id, task, version, queue, priority, payload, max_attempts, backoff, backoff_cap, \
-             timeout, scheduled_for, unique_key, created_by, trace FROM outbox ORDER BY sequence LIMIT $1";
+        const SQL: &str = concat!(select!(), "WHERE NOT handed_over ORDER BY sequence LIMIT $1");
         asked!(self, "outbox.pending", connection => async {
             let found = sqlx::query(SQL).bind(i64::from(max)).fetch_all(connection).await?;
+            found.iter().map(job).collect()
+        })
+    }
+
+    async fn hand_over(&mut self, jobs: &[JobId]) -> Result<(), PortError> {
+        let ids: Vec<Uuid> = jobs.iter().map(|job| job.0).collect();
+        let noted = asked!(self, "outbox.hand_over", connection =>
+            sqlx::query("UPDATE outbox SET handed_over = TRUE WHERE id = ANY($1)").bind(&ids).execute(connection));
+        noted.map(drop)
+    }
+
+    async fn handed_over(&mut self, after: Option<JobId>, max: u32) -> Result<Vec<NewJob>, PortError> {
+        const SQL: &str =
+            concat!(select!(), "WHERE handed_over AND ($1 IS NULL OR id > $1) ORDER BY id LIMIT $2");
+        asked!(self, "outbox.handed_over", connection => async {
+            let after = after.map(|job| job.0);
+            let found = sqlx::query(SQL).bind(after).bind(i64::from(max)).fetch_all(connection).await?;
             found.iter().map(job).collect()
         })
     }

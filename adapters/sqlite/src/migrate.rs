@@ -22,7 +22,7 @@ pub struct Migration {
 }
 
 /// Every migration of the store that this program knows, in order.
-pub const MIGRATIONS: [Migration; 4] = [
+pub const MIGRATIONS: [Migration; 5] = [
     Migration {
         number: 1,
         name: "users_and_sessions",
@@ -38,6 +38,11 @@ pub const MIGRATIONS: [Migration; 4] = [
         number: 4,
         name: "avatars",
         sql: include_str!("../../../migrations/sqlite/0004_avatars.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "outbox_handed_over",
+        sql: include_str!("../../../migrations/sqlite/0005_outbox_handed_over.sql"),
     },
 ];
 

@@ -22,6 +22,14 @@ pub(crate) fn duration(nanos: i64) -> Duration {
     Duration::from_nanos(nanos.unsigned_abs())
 }
 
+/// Every column of a job, in the order in which [`job`] reads them.
+macro_rules! select {
+    () => {
+        "SELECT id, task, version, queue, priority, payload, max_attempts, backoff, backoff_cap, timeout, \
+         scheduled_for, unique_key, created_by, trace FROM outbox "
+    };
+}
+
 fn job(row: &SqliteRow) -> Result<NewJob, sqlx::Error> {
     let invalid = |invalid: Invalid| sqlx::Error::Decode(Box::new(invalid));
     let time = |column: usize| row.try_get(column).map(duration);
@@ -80,12 +88,30 @@ impl Outbox for Pooled {
     }
 
     async fn pending(&mut self, max: u32) -> Result<Vec<NewJob>, PortError> {
-        const SQL: &str = "SELECT id, task, version, queue, priority, payload, max_attempts, backoff, backoff_cap, \
-             timeout, scheduled_for, unique_key, created_by, trace FROM outbox ORDER BY sequence LIMIT ?";
+        const SQL: &str = concat!(select!(), "WHERE handed_over = 0 ORDER BY sequence LIMIT ?");
         let connection = self.ask("outbox.pending")?;
         let found = sqlx::query(SQL).bind(max).fetch_all(connection).await;
         let read = found.and_then(|rows| rows.iter().map(job).collect());
         self.heard("outbox.pending", read)
+    }
+
+    async fn hand_over(&mut self, jobs: &[JobId]) -> Result<(), PortError> {
+        for id in jobs {
+            let connection = self.ask("outbox.hand_over")?;
+            let noted = sqlx::query("UPDATE outbox SET handed_over = 1 WHERE id = ?").bind(id.0);
+            let noted = noted.execute(connection).await;
+            self.heard("outbox.hand_over", noted)?;
+        }
+        Ok(())
+    }
+
+    async fn handed_over(&mut self, after: Option<JobId>, max: u32) -> Result<Vec<NewJob>, PortError> {
+        const SQL: &str =
+            concat!(select!(), "WHERE handed_over = 1 AND (?1 IS NULL OR id > ?1) ORDER BY id LIMIT ?2");
+        let connection = self.ask("outbox.handed_over")?;
+        let found = sqlx::query(SQL).bind(after.map(|job| job.0)).bind(max).fetch_all(connection).await;
+        let read = found.and_then(|rows| rows.iter().map(job).collect());
+        self.heard("outbox.handed_over", read)
     }
 
     async fn remove(&mut self, jobs: &[JobId]) -> Result<(), PortError> {

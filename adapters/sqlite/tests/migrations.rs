@@ -72,8 +72,8 @@ async fn a_file_that_does_not_fit_this_program_is_refused() {
             "migration 2 (idempotency_keys) was applied with another text than this program has",
         ),
         (
-            "INSERT INTO migrations VALUES (5, 'of_tomorrow', '', 0)",
-            "the database is newer than this program: migration 5 (of_tomorrow) is unknown",
+            "INSERT INTO migrations VALUES (6, 'of_tomorrow', '', 0)",
+            "the database is newer than this program: migration 6 (of_tomorrow) is unknown",
         ),
         ("DELETE FROM migrations WHERE number = 1", "migration 1 was never applied, but 2 was"),
         ("DROP TABLE migrations", "the file is the database of another program"),
@@ -100,15 +100,16 @@ async fn a_migration_that_fails_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = config_in(&folder);
     migrate::up(&config).await.expect("up works");
-    // The fourth migration finds its last column, although it was never applied.
+    // The newest migration finds its last index, although it was never applied.
     tamper(
         &config,
-        "DELETE FROM migrations WHERE number = 4;
-         ALTER TABLE users DROP COLUMN avatar_type; ALTER TABLE users DROP COLUMN avatar_id",
+        "DELETE FROM migrations WHERE number = 5;
+         DROP INDEX outbox_pending; DROP INDEX outbox_handed_over; ALTER TABLE outbox DROP COLUMN handed_over;
+         CREATE INDEX outbox_handed_over ON outbox (id)",
     )
     .await;
     assert!(migrate::up(&config).await.is_err());
-    assert_eq!(migrate::status(&config).await.expect("a status").pending, MIGRATIONS[3..]);
-    tamper(&config, "ALTER TABLE users DROP COLUMN avatar_upload").await;
-    assert_eq!(migrate::up(&config).await.expect("up works"), MIGRATIONS[3..]);
+    assert_eq!(migrate::status(&config).await.expect("a status").pending, MIGRATIONS[4..]);
+    tamper(&config, "DROP INDEX outbox_handed_over").await;
+    assert_eq!(migrate::up(&config).await.expect("up works"), MIGRATIONS[4..]);
 }

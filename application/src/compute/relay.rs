@@ -7,8 +7,8 @@
 //! is handed over at least once and exists once.
 //!
 //! It is woken by the commits of its own process ([`Bell`]), and looks by itself every second for those of others and
-//! for what an outage of the queue left behind. A queue that can lose what it took (another machine's memory) needs the
-//! rows to stay until their jobs are finished, and to be handed over again; the shipped one keeps what it took.
+//! for what an outage of the queue left behind. A queue that can lose what it took needs the rows to stay until their
+//! jobs are finished: then the relay keeps them, for the [reconciler](super::reconciler).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,6 +62,7 @@ pub struct Relay {
     transactions: Transactions,
     queue: Arc<dyn JobQueue>,
     bell: Bell,
+    keeps: bool,
 }
 
 impl Relay {
@@ -69,7 +70,15 @@ impl Relay {
     #[must_use]
     pub fn new(transactions: Transactions, queue: Arc<dyn JobQueue>, bell: Bell) -> Self {
         // Its own commits bring no jobs, and would wake it for ever.
-        Self { transactions: transactions.ringing(Bell::default()), queue, bell }
+        Self { transactions: transactions.ringing(Bell::default()), queue, bell, keeps: false }
+    }
+
+    /// The same, keeping jobs in the outbox after the queue took them, until a [`Reconciler`](super::Reconciler) finds
+    /// them finished. For a queue that can lose what it took.
+    #[must_use]
+    pub fn keeping_jobs(mut self) -> Self {
+        self.keeps = true;
+        self
     }
 
     /// Relays until it is told to stop. What is written and not handed over then is found by the next one.
@@ -105,9 +114,10 @@ impl Relay {
             let jobs = jobs.value;
             let done = self.hand_over(&jobs).await?;
             if !done.is_empty() {
-                let forgotten: Committed<()> =
-                    transact!(self.transactions, "relay.forget", |uow| forget_in(uow, &done).await)?;
-                let () = forgotten.value;
+                let keeps = self.keeps;
+                let noted: Committed<()> =
+                    transact!(self.transactions, "relay.note", |uow| note_in(uow, &done, keeps).await)?;
+                let () = noted.value;
             }
             taken += done.len();
             // A job that was refused stays at the head: whoever is behind it has been tried in this round, too.
@@ -152,6 +162,6 @@ impl Relay {
     }
 }
 
-async fn forget_in(unit: &mut dyn UnitOfWork, jobs: &[JobId]) -> Result<(), PortError> {
-    unit.outbox().remove(jobs).await
+async fn note_in(unit: &mut dyn UnitOfWork, taken: &[JobId], keeps: bool) -> Result<(), PortError> {
+    if keeps { unit.outbox().hand_over(taken).await } else { unit.outbox().remove(taken).await }
 }

@@ -163,6 +163,12 @@ mock! {
     impl Outbox for Outbox {
         async fn enqueue(&mut self, job: &NewJob) -> Result<(), PortError>;
         async fn pending(&mut self, max: u32) -> Result<Vec<NewJob>, PortError>;
+        async fn hand_over(&mut self, jobs: &[JobId]) -> Result<(), PortError>;
+        async fn handed_over(
+            &mut self,
+            after: Option<JobId>,
+            max: u32,
+        ) -> Result<Vec<NewJob>, PortError>;
         async fn remove(&mut self, jobs: &[JobId]) -> Result<(), PortError>;
     }
 }

@@ -223,9 +223,16 @@ pub trait Outbox: Send {
     /// Records a job; recording one id twice keeps the first.
     async fn enqueue(&mut self, job: &NewJob) -> Result<(), PortError>;
 
-    /// Up to `max` recorded jobs, oldest first, for the relay that hands them to the queue.
+    /// Up to `max` recorded jobs that were not handed over, oldest first, for the relay that hands them to the queue.
     async fn pending(&mut self, max: u32) -> Result<Vec<NewJob>, PortError>;
 
-    /// Forgets jobs that the queue has taken; unknown ids are fine.
+    /// Notes that the queue has taken these jobs, and keeps them: for a queue that can lose what it took. They are
+    /// pending no longer; unknown ids are fine.
+    async fn hand_over(&mut self, jobs: &[JobId]) -> Result<(), PortError>;
+
+    /// Up to `max` jobs that were handed over, by ascending id, from the first one after this id on.
+    async fn handed_over(&mut self, after: Option<JobId>, max: u32) -> Result<Vec<NewJob>, PortError>;
+
+    /// Forgets jobs, pending or handed over; unknown ids are fine.
     async fn remove(&mut self, jobs: &[JobId]) -> Result<(), PortError>;
 }

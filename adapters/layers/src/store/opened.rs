@@ -216,6 +216,14 @@ impl Outbox for Opened<Unit> {
         self.question.within("outbox.pending", self.inner.outbox().pending(max)).await
     }
 
+    async fn hand_over(&mut self, jobs: &[JobId]) -> Result<(), PortError> {
+        self.question.within("outbox.hand_over", self.inner.outbox().hand_over(jobs)).await
+    }
+
+    async fn handed_over(&mut self, after: Option<JobId>, max: u32) -> Result<Vec<NewJob>, PortError> {
+        self.question.within("outbox.handed_over", self.inner.outbox().handed_over(after, max)).await
+    }
+
     async fn remove(&mut self, jobs: &[JobId]) -> Result<(), PortError> {
         self.question.within("outbox.remove", self.inner.outbox().remove(jobs)).await
     }

@@ -89,6 +89,8 @@ contract! {
         jobs_are_pending_in_the_order_of_their_recording,
         recording_one_job_twice_keeps_the_first,
         removed_jobs_are_no_longer_pending,
+        jobs_that_were_handed_over_are_kept_and_not_pending,
+        jobs_that_were_handed_over_are_listed_by_their_ids,
     }
 }
 

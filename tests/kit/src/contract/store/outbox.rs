@@ -24,6 +24,10 @@ impl Fixture<dyn Store> {
     async fn pending(&self, max: u32) -> Vec<NewJob> {
         self.begin().await.outbox().pending(max).await.expect("pending works")
     }
+
+    async fn handed_over(&self, after: Option<JobId>, max: u32) -> Vec<NewJob> {
+        self.begin().await.outbox().handed_over(after, max).await.expect("handed_over works")
+    }
 }
 
 pub(super) async fn every_field_of_a_job_is_stored_exactly(store: Fixture<dyn Store>) {
@@ -111,4 +115,42 @@ pub(super) async fn removed_jobs_are_no_longer_pending(store: Fixture<dyn Store>
     let again = [JobBuilder::number(5).build()];
     store.record_jobs(&again).await;
     assert_eq!(store.pending(10).await.last(), again.last(), "what comes later stands behind");
+}
+
+pub(super) async fn jobs_that_were_handed_over_are_kept_and_not_pending(store: Fixture<dyn Store>) {
+    let jobs = jobs(4);
+    store.record_jobs(&jobs).await;
+    let unknown = JobBuilder::number(9).build().id;
+    let mut unit = store.begin().await;
+    unit.outbox().hand_over(&[jobs[1].id, unknown]).await.expect("unknown ids are fine");
+    unit.outbox().hand_over(&[jobs[1].id]).await.expect("once more is fine");
+    unit.outbox().hand_over(&[]).await.expect("no ids are fine");
+    commit(unit).await;
+    assert_eq!(store.pending(10).await, [jobs[0].clone(), jobs[2].clone(), jobs[3].clone()]);
+    assert_eq!(store.handed_over(None, 10).await, [jobs[1].clone()]);
+
+    store.record_jobs(&jobs[1..2]).await;
+    assert_eq!(store.handed_over(None, 10).await, [jobs[1].clone()], "recording it again changes nothing");
+
+    let mut unit = store.begin().await;
+    unit.outbox().remove(&[jobs[1].id, jobs[2].id]).await.expect("remove works");
+    commit(unit).await;
+    assert_eq!(store.handed_over(None, 10).await, []);
+    assert_eq!(store.pending(10).await, [jobs[0].clone(), jobs[3].clone()]);
+}
+
+pub(super) async fn jobs_that_were_handed_over_are_listed_by_their_ids(store: Fixture<dyn Store>) {
+    let jobs = jobs(9);
+    let mut recorded = jobs.clone();
+    recorded.rotate_left(4);
+    store.record_jobs(&recorded).await;
+    let mut unit = store.begin().await;
+    let ids: Vec<JobId> = jobs[..8].iter().map(|job| job.id).collect();
+    unit.outbox().hand_over(&ids).await.expect("hand_over works");
+    commit(unit).await;
+    assert_eq!(store.handed_over(None, 3).await, jobs[..3]);
+    assert_eq!(store.handed_over(Some(jobs[2].id), 3).await, jobs[3..6]);
+    assert_eq!(store.handed_over(Some(jobs[5].id), 3).await, jobs[6..8]);
+    assert_eq!(store.handed_over(Some(jobs[7].id), 3).await, []);
+    assert_eq!(store.handed_over(None, 0).await, []);
 }
