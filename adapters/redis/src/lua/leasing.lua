@@ -3,7 +3,7 @@ local AGEING = 16
 local ASKED_EVERY = 60 * 1000000
 local UNSERVED = 24 * HOUR
 local LONGEST_LOOK = HOUR
-local asked = {} -- by lane: when a worker last asked for it, as far as it was read
+local asked = {} -- by lane: when a worker last asked for it, or since when one might have, as far as it was read
 local asked_now = {}
 
 local function take_want()
@@ -176,7 +176,7 @@ local function forgive_unwatched_time()
     end
     local forgiven = {}
     for _, stream in pairs(know_streams()) do
-        if not forgiven[stream.lane] and call('HEXISTS', prefix .. 'asked', stream.lane) == 1 then
+        if not forgiven[stream.lane] then
             forgiven[stream.lane] = true
             call('HINCRBY', prefix .. 'asked', stream.lane, string.format('%.0f', uncounted))
         end
@@ -189,7 +189,7 @@ local function give_up_unserved()
     forgive_unwatched_time()
     local too_old = now - UNSERVED
     for name, stream in pairs(know_streams()) do
-        if tonumber(call('HGET', prefix .. 'asked', stream.lane) or -1) <= too_old then
+        if tonumber(call('HGET', prefix .. 'asked', stream.lane) or now) <= too_old then
             local old = call('ZRANGEBYSCORE', prefix .. 'ready:' .. name, '-inf', too_old, 'LIMIT', 0, SLICE)
             load(old)
             for _, id in ipairs(old) do

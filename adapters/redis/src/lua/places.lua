@@ -10,6 +10,8 @@ local moves = {} -- by key: by id the score, or `false` for those that leave
 local meta, meta_before -- `waiting`: scheduled or ready jobs; `starts`: so far, for ageing
 local counts = {}
 local streams -- by name, once they were asked for
+-- Most is written as of this moment, which is put into words only once.
+local now_text = string.format('%.17g', now)
 
 local function rank_of(job)
     return job.handed_back and 0 or 16 - job.priority
@@ -94,7 +96,10 @@ end
 local function note_stream(name, added)
     if added then
         if not (streams and streams[name]) then
-            call('SADD', prefix .. 'ready', name)
+            if call('SADD', prefix .. 'ready', name) == 1 then
+                -- From now on a worker might ask for it.
+                call('HSETNX', prefix .. 'asked', string.sub(name, 4), now_text)
+            end
             if streams then
                 streams[name] = parse_stream(name)
             end
@@ -107,8 +112,7 @@ local function note_stream(name, added)
     end
 end
 
--- Writes where jobs have gone, so that it can be read. Most go by this moment, which is put into words only once.
-local now_text = string.format('%.17g', now)
+-- Writes where jobs have gone, so that it can be read.
 local function write_moves()
     for key, members in pairs(moves) do
         local added, left = {}, {}
