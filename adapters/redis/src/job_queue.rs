@@ -70,8 +70,8 @@ impl RedisJobQueue {
     /// process keeps to the limits it is given, so they should be the same everywhere.
     ///
     /// # Errors
-    /// `Misconfigured` if the server refuses the user, is too old, or may lose jobs (see
-    /// [`RedisConfig::may_lose_jobs`]); `Unavailable` if no server takes writes.
+    /// `Misconfigured` if the server refuses the user or something that the queue does, is too old, holds something else
+    /// under our keys, or may lose jobs (see [`RedisConfig::may_lose_jobs`]); `Unavailable` if no server takes writes.
     pub async fn init(config: &RedisConfig, limits: Limits) -> Result<Self, PortError> {
         Self::begin(config, limits, None).await
     }
@@ -142,7 +142,7 @@ fn refuse_large(operation: &'static str, jobs: &[NewJob]) -> Result<(), PortErro
 }
 
 fn full(operation: &'static str) -> PortError {
-    PortError::new(ErrorKind::Unavailable, operation, "the queue is full")
+    PortError::new(ErrorKind::Unavailable, operation, Limits::FULL)
 }
 
 fn put_job(arguments: &mut Arguments, job: &NewJob) {

@@ -17,7 +17,7 @@ use crate::connection::slow;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The first wait after a vain attempt to connect; twice as long after each further one, up to [`LAST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LAST_WAIT: Duration = Duration::from_secs(1);
+const LAST_WAIT: Duration = Duration::from_millis(500);
 /// So many servers are asked at most until one takes writes, in case they point at each other.
 const HOPS: usize = 16;
 

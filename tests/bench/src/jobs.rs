@@ -68,7 +68,9 @@ pub async fn serve(source: Arc<impl JobSource>) {
     work(&source, "serving", 32, usize::MAX).await;
 }
 
-fn want(name: &str, places: usize) -> LeaseRequest {
+/// What a worker with so many places asks for.
+#[must_use]
+pub fn want(name: &str, places: usize) -> LeaseRequest {
     LeaseRequest {
         worker: WorkerId::parse(name).expect("a name"),
         tasks: vec![(task(), 1)],

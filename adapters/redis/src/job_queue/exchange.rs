@@ -173,20 +173,21 @@ impl RedisJobQueue {
                 }
                 let due = exchanged.next_due.map_or(STILL_THERE, |due| due.since(exchanged.now));
                 let left = deadline.saturating_duration_since(Instant::now());
-                tokio::select! {
+                let is_known = tokio::select! {
                     handed = timeout(due.min(STILL_THERE).min(left), &mut parked.handed.told) => {
                         if let Ok(Ok(leased)) = handed {
                             return Ok(Exchange { settled: Vec::new(), leased });
                         }
+                        // Otherwise it was handed something and has not heard of it.
+                        exchanged.leased.is_some()
                     }
-                    // What was told meanwhile may be lost.
-                    _ = connections.changed() => {}
-                }
+                    // What was told meanwhile may be lost, and so may what the server knew of the ticket.
+                    _ = connections.changed() => false,
+                };
                 if Instant::now() >= deadline {
                     return Ok(Exchange::default());
                 }
-                if exchanged.leased.is_none() {
-                    // It was not heard of, so a new ticket is needed.
+                if !is_known {
                     break;
                 }
                 waiting.again = true;

@@ -110,6 +110,16 @@ impl Redis {
         self.shell.ask("start");
     }
 
+    /// From now on its files do not grow, as if the disk was full.
+    pub fn fill_disk(&self) {
+        self.shell.ask("fill");
+    }
+
+    /// There is room on the disk again.
+    pub fn empty_disk(&self) {
+        self.shell.ask("empty");
+    }
+
     /// Stops it where it is, so that it neither answers nor hangs up.
     pub fn freeze(&self) {
         self.shell.ask("freeze");

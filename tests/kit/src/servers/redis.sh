@@ -32,6 +32,8 @@ answers() {
 }
 
 start() {
+    # Who writes more than it may is told, as with a full disk, and not killed.
+    trap '' XFSZ
     redis-server --port "$port" --bind 127.0.0.1 --dir "$data" --daemonize no --logfile "$log" \
         --appendonly yes --appendfsync everysec --save '' --repl-diskless-sync-delay 0 \
         --enable-debug-command yes --cluster-node-timeout 1000 "${options[@]}" >>"$log" 2>&1 </dev/null &
@@ -67,6 +69,8 @@ while read -r verb argument; do
         stop) stop "$argument" && echo ok ;;
         start) if start; then echo ok; else echo "failed: $(tail -3 "$log" | tr '\n' ' ')"; fi ;;
         freeze) kill -STOP "$pid" && echo ok ;;
+        fill) prlimit --pid "$pid" --fsize="$(find "$data" -type f -printf '%s\n' | sort -n | tail -1):unlimited" && echo ok ;;
+        empty) prlimit --pid "$pid" --fsize=unlimited && echo ok ;;
         thaw) kill -CONT "$pid" && echo ok ;;
         *) echo "unknown: $verb" ;;
     esac
