@@ -63,10 +63,23 @@ impl Failure {
         Self { exit, problems: vec![problem] }
     }
 
+    /// Ends with this status because of all of these.
+    #[must_use]
+    pub const fn all(exit: Exit, problems: Vec<Problem>) -> Self {
+        Self { exit, problems }
+    }
+
+    /// The same failure, with these problems besides.
+    #[must_use]
+    pub fn and(mut self, problems: impl IntoIterator<Item = Problem>) -> Self {
+        self.problems.extend(problems);
+        self
+    }
+
     /// The configuration has these problems.
     #[must_use]
     pub const fn config(problems: Vec<Problem>) -> Self {
-        Self { exit: Exit::Config, problems }
+        Self::all(Exit::Config, problems)
     }
 
     /// Ends with this status and says nothing more: everything has been said.

@@ -17,6 +17,7 @@ pub mod passphrase;
 pub mod port;
 pub mod queue_health;
 pub mod serve;
+pub mod servers;
 pub mod supervisor;
 pub mod telemetry;
 pub mod wiring;

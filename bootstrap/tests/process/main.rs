@@ -15,6 +15,7 @@ mod readme_tour;
 mod second_server;
 mod shutdown;
 mod storage;
+mod unreachable;
 mod users_command;
 mod workers;
 #[path = "program/works.rs"]
