@@ -3,6 +3,7 @@
 mod config;
 mod confirm;
 mod demo;
+mod doctor;
 mod health;
 mod jobs;
 mod migrate;
@@ -50,6 +51,13 @@ fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
         Command::Demo(command) => {
             let config = prepare(overrides, Usual::Command)?;
             return block_on(demo::run(&config, command, program));
+        }
+        Command::Doctor { topic, json } => {
+            let reading = Config::read(&Sources::of_process(overrides));
+            if let Ok(config) = &reading.config {
+                telemetry::init(&config.log, Usual::Command);
+            }
+            return block_on(doctor::run(&reading, topic, json, &program.ambient));
         }
         Command::Health { check } => {
             let config = prepare(overrides, Usual::Command)?;

@@ -21,6 +21,24 @@ impl Problem {
         Self { what: printable(&what.into()), from: Vec::new(), fix: None }
     }
 
+    /// What is wrong, in one line.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn origins(&self) -> &[String] {
+        &self.from
+    }
+
+    /// What to do about it, if anybody knows.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        self.fix.as_deref()
+    }
+
     /// The same, with a place that it comes from, such as `PORT=http (environment)`.
     #[must_use]
     pub fn from(mut self, origin: impl Into<String>) -> Self {

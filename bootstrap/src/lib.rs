@@ -6,6 +6,7 @@ pub mod commands;
 pub mod compute;
 pub mod config;
 pub mod data_dir;
+pub mod doctor;
 pub mod exit;
 pub mod failure;
 pub mod first_run;

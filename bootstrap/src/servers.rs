@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::lifecycle::Lifecycle;
 use crate::wiring::postgres;
-use hint::Server;
+pub(crate) use hint::Server;
 
 /// Makes sure that everything outside that this process needs can be used.
 ///

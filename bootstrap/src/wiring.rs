@@ -28,7 +28,7 @@ use crate::failure::{Failure, Problem};
 const ISSUER: &str = "portwright";
 
 /// The name of the signing key's file in the data directory.
-const KEY_FILE: &str = "signing-key.pem";
+pub(crate) const KEY_FILE: &str = "signing-key.pem";
 
 /// How many clients the embedded limiter tells apart; the oldest are forgotten beyond that.
 const LIMITER_KEYS: usize = 100_000;
@@ -193,7 +193,10 @@ pub(crate) fn postgres(urls: &[Secret], connections: u32) -> Result<PostgresConf
 }
 
 /// Opens the storage that the configuration names.
-async fn open_storage(config: &config::Storage, clock: Arc<dyn Clock>) -> Result<Arc<dyn Storage>, Failure> {
+pub(crate) async fn open_storage(
+    config: &config::Storage,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Storage>, Failure> {
     Ok(match config {
         config::Storage::Local { folder } => Arc::new(OpendalStorage::local(folder, clock).await?),
         config::Storage::S3(bucket) => Arc::new(OpendalStorage::s3(bucket, clock).await?),

@@ -5,11 +5,18 @@ use std::time::Duration;
 use portwright_domain::ports::Obstacle;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::config::PostgresConfig;
 use crate::pooled::bounded;
 use crate::server::{name_of, open};
+
+mod facts;
+
+pub use facts::{Facts, Replay, examine};
 
 /// No question of a diagnosis takes longer than this.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -52,6 +59,18 @@ pub async fn look(config: &PostgresConfig) -> Vec<Found> {
     found.into_iter().map(|(_, found)| found).collect()
 }
 
+/// Whether a PostgreSQL answers there, whoever may sign in to it.
+pub async fn is_there(host: &str, port: u16) -> bool {
+    /// Asks whether there is TLS: the length of the question, and its number (chapter 55.7 of the manual).
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    let asked = async {
+        let mut stream = TcpStream::connect((host, port)).await?;
+        stream.write_all(&SSL_REQUEST).await?;
+        stream.read_u8().await
+    };
+    matches!(timeout(ANSWER, asked).await, Ok(Ok(b'S' | b'N')))
+}
+
 async fn role_of(server: &PgConnectOptions, connect: Duration) -> Result<Role, sqlx::Error> {
     let mut connection = open(server, connect).await?;
     let is_standby = ask_role(&mut connection).await?;
@@ -65,7 +84,7 @@ async fn ask_role(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 }
 
 /// Why the server cannot be used.
-fn obstacle(error: &sqlx::Error) -> Obstacle {
+pub(crate) fn obstacle(error: &sqlx::Error) -> Obstacle {
     match error {
         sqlx::Error::Io(error) => Obstacle::of_io(error),
         sqlx::Error::Tls(error) if error.to_string().contains("does not support TLS") => Obstacle::NoTls,

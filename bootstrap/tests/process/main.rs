@@ -8,6 +8,7 @@ mod size;
 mod terminal;
 
 mod demo;
+mod doctor;
 mod durability;
 mod first_run;
 mod migrate;

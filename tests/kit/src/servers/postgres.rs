@@ -86,6 +86,11 @@ impl Postgres {
         self.shell.ask(&format!("sql {statement}")).trim_end().to_owned()
     }
 
+    /// The same in this database.
+    pub fn sql_in(&self, database: &str, statement: &str) -> String {
+        self.shell.ask(&format!("sql_in {database} {statement}")).trim_end().to_owned()
+    }
+
     /// Everything that is in a database, as text.
     #[must_use]
     pub fn dump(&self, database: &str) -> String {
