@@ -6,6 +6,7 @@ use portwright_domain::access::Role;
 use portwright_domain::user::Email;
 
 use crate::config::Override;
+use crate::doctor::Topic;
 
 mod demo;
 mod jobs;
@@ -73,6 +74,14 @@ pub enum Command {
     Health {
         /// Only whether it answers, or whether requests may be sent to it
         check: Option<HealthCheck>,
+    },
+    /// Check this set-up: probe what it needs, and say what to do about whatever is wrong; exits 1 when a check failed
+    Doctor {
+        /// Only this
+        topic: Option<Topic>,
+        /// For programs
+        #[arg(long)]
+        json: bool,
     },
     /// Print completions for a shell
     Completions {
@@ -315,6 +324,7 @@ mod tests {
             &["jobs", "show", "one"],
             &["users", "set-password"],
             &["health", "wealthy"],
+            &["doctor", "who"],
             &["demo", "--email", "nobody"],
             &["demo", "stress", "--jobs", "0"],
             &["demo", "stress", "--jobs", "17"],

@@ -3,6 +3,7 @@
 mod config;
 mod confirm;
 mod demo;
+mod doctor;
 mod health;
 mod jobs;
 mod migrate;
@@ -19,12 +20,12 @@ use std::future::Future;
 use clap::Parser;
 
 use crate::cli::{self, Cli, Command, WorkerCommand};
-use crate::config::{AppRole, Config, Override, Sources};
+use crate::config::{AppRole, Config, Override, Reading, Sources};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
-use crate::output;
 use crate::telemetry::{self, Usual};
 use crate::wiring::Program;
+use crate::{output, servers};
 
 /// Runs one command line of this program, says what went wrong, and answers the status to end with.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, program: Program) -> Exit {
@@ -50,6 +51,13 @@ fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
         Command::Demo(command) => {
             let config = prepare(overrides, Usual::Command)?;
             return block_on(demo::run(&config, command, program));
+        }
+        Command::Doctor { topic, json } => {
+            let reading = Config::read(&Sources::of_process(overrides));
+            if let Ok(config) = &reading.config {
+                telemetry::init(&config.log, Usual::Command);
+            }
+            return block_on(doctor::run(&reading, topic, json, &program.ambient));
         }
         Command::Health { check } => {
             let config = prepare(overrides, Usual::Command)?;
@@ -86,13 +94,22 @@ fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
 
 /// The configuration, with the log started as it says.
 fn prepare(overrides: Vec<Override>, usual: Usual) -> Result<Config, Failure> {
-    let config = Config::read(&Sources::of_process(overrides)).config?;
-    telemetry::init(&config.log, usual);
-    Ok(config)
+    let Reading { config, outside, .. } = Config::read(&Sources::of_process(overrides));
+    match config {
+        Ok(config) => {
+            telemetry::init(&config.log, usual);
+            Ok(config)
+        }
+        // Who starts a server for the first time gets all of it wrong at once.
+        Err(failure) if usual == Usual::Server => {
+            block_on(async { Err(servers::complete(failure, &outside).await) })
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Runs what needs the runtime.
-fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
         Failure::new(Exit::TryAgain, Problem::new(format!("cannot start threads ({error})")))
     })?;

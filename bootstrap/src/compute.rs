@@ -36,7 +36,7 @@ use crate::supervisor::{Plan, Supervisor, is_supervised};
 use crate::wiring::{Ambient, Backstage};
 
 /// The name of the queue's file in the data directory.
-const QUEUE_FILE: &str = "queue.db";
+pub(crate) const QUEUE_FILE: &str = "queue.db";
 
 /// How often dead workers are looked for, where leases last this many times as long.
 const LOOKS_PER_LEASE: u32 = 20;

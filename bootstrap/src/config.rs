@@ -14,6 +14,8 @@ pub mod duration;
 pub mod explain;
 mod later;
 mod misspelt;
+mod origins;
+mod outside;
 mod reader;
 mod secret;
 mod sources;
@@ -33,6 +35,8 @@ use portwright_http::TrustedProxies;
 
 pub use compute::{AppRole, BackoffType, Compute, Jobs, QueueBackend, WorkerCount};
 pub use database::Database;
+pub use origins::Origins;
+pub use outside::Outside;
 pub use reader::{Reading, Setting};
 pub use secret::Secret;
 pub use sources::{Origin, Override, Sources};
@@ -77,6 +81,8 @@ pub struct Config {
     pub compute: Compute,
     /// How the queue treats them.
     pub jobs: Jobs,
+    /// Where all of this came from.
+    pub origins: Origins,
 }
 
 /// What kind of place this is; it chooses defaults and how strict the checks are.

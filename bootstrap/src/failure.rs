@@ -21,6 +21,24 @@ impl Problem {
         Self { what: printable(&what.into()), from: Vec::new(), fix: None }
     }
 
+    /// What is wrong, in one line.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn origins(&self) -> &[String] {
+        &self.from
+    }
+
+    /// What to do about it, if anybody knows.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        self.fix.as_deref()
+    }
+
     /// The same, with a place that it comes from, such as `PORT=http (environment)`.
     #[must_use]
     pub fn from(mut self, origin: impl Into<String>) -> Self {
@@ -63,10 +81,23 @@ impl Failure {
         Self { exit, problems: vec![problem] }
     }
 
+    /// Ends with this status because of all of these.
+    #[must_use]
+    pub const fn all(exit: Exit, problems: Vec<Problem>) -> Self {
+        Self { exit, problems }
+    }
+
+    /// The same failure, with these problems besides.
+    #[must_use]
+    pub fn and(mut self, problems: impl IntoIterator<Item = Problem>) -> Self {
+        self.problems.extend(problems);
+        self
+    }
+
     /// The configuration has these problems.
     #[must_use]
     pub const fn config(problems: Vec<Problem>) -> Self {
-        Self { exit: Exit::Config, problems }
+        Self::all(Exit::Config, problems)
     }
 
     /// Ends with this status and says nothing more: everything has been said.

@@ -21,8 +21,8 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::first_run::{NewAdmin, ensure_admin};
 use crate::lifecycle::{Lifecycle, Phase};
-use crate::port;
 use crate::wiring::{Program, reach, wire};
+use crate::{port, servers};
 
 /// How long opening a file or a port may take.
 const QUICK: Duration = Duration::from_secs(15);
@@ -108,6 +108,7 @@ struct Begun {
 }
 
 async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycle) -> Result<Begun, Failure> {
+    servers::reach_unless_stopped(config, life).await?;
     let engine = life.step("open the queue", MIGRATION, Engine::open(config, &program.ambient)).await?;
     engine.close_at_the_end(life);
 

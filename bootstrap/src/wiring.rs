@@ -29,7 +29,7 @@ use crate::open_store::OpenStore;
 const ISSUER: &str = "portwright";
 
 /// The name of the signing key's file in the data directory.
-const KEY_FILE: &str = "signing-key.pem";
+pub(crate) const KEY_FILE: &str = "signing-key.pem";
 
 /// How many clients the embedded limiter tells apart; the oldest are forgotten beyond that.
 const LIMITER_KEYS: usize = 100_000;
@@ -110,24 +110,24 @@ pub struct App {
     pub store: OpenStore,
 }
 
-/// Opens the storage that the configuration names. What looks after its health asks it directly: it tells how the storage
-/// is, not how calls went lately.
-async fn open_storage(
+/// Opens the storage that the configuration names, with nothing before it.
+pub(crate) async fn open_storage(
     config: &config::Storage,
-    Ambient { clock, ids }: Ambient,
-    layers: &Layers,
-) -> Result<(Arc<dyn Storage>, Arc<dyn HealthProbe>), Failure> {
-    let (storage, policy): (Arc<dyn Storage>, _) = match config {
-        config::Storage::Local { folder } => {
-            (Arc::new(OpendalStorage::local(folder, clock).await?), StoragePolicy::LOCAL)
-        }
-        config::Storage::S3(bucket) => {
-            (Arc::new(OpendalStorage::s3(bucket, clock).await?), StoragePolicy::REMOTE)
-        }
-        config::Storage::Memory => (Arc::new(MemoryStorage::new(clock)), StoragePolicy::LOCAL),
-    };
-    let health = dispensable(StorageHealth::of(storage.clone(), ids));
-    Ok((layers.storage(storage, policy), health))
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Storage>, Failure> {
+    Ok(match config {
+        config::Storage::Local { folder } => Arc::new(OpendalStorage::local(folder, clock).await?),
+        config::Storage::S3(bucket) => Arc::new(OpendalStorage::s3(bucket, clock).await?),
+        config::Storage::Memory => Arc::new(MemoryStorage::new(clock)),
+    })
+}
+
+/// How long the storage is waited for.
+const fn patience_with(storage: &config::Storage) -> StoragePolicy {
+    match storage {
+        config::Storage::S3(_) => StoragePolicy::REMOTE,
+        config::Storage::Local { .. } | config::Storage::Memory => StoragePolicy::LOCAL,
+    }
 }
 
 /// Builds the application.
@@ -141,7 +141,7 @@ pub async fn wire(
     migrate: bool,
 ) -> Result<App, Failure> {
     // What surrounds us
-    let Program { ambient, tasks } = program;
+    let Program { ambient: Ambient { clock, ids }, tasks } = program;
     let observer: Arc<dyn Observer> = Arc::new(Unobserved);
     let layers = Layers::new(observer.clone());
 
@@ -150,8 +150,10 @@ pub async fn wire(
     let (store, store_health) = open_store.ports(&layers);
     let Backstage { queue, patience, probes } = backstage;
     let queue = layers.job_queue(queue, patience);
-    let (storage, storage_health) = open_storage(&config.storage, ambient.clone(), &layers).await?;
-    let Ambient { clock, ids } = ambient;
+    let storage = open_storage(&config.storage, clock.clone()).await?;
+    // It tells how the storage is, not how calls went lately: so it asks past the layers.
+    let storage_health = dispensable(StorageHealth::of(storage.clone(), ids.clone()));
+    let storage = layers.storage(storage, patience_with(&config.storage));
     let key = signing_key(config)?;
     let tokens = Arc::new(JwtIssuer::new(&key, ISSUER, ISSUER));
     let sealer = Arc::new(AeadSealer::new(&key));

@@ -30,6 +30,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::lifecycle::Lifecycle;
 use crate::lifeline::{Lifeline, Said};
+use crate::servers;
 use crate::wiring::{Backstage, Program, wire};
 
 /// How long a worker waits for a server that is about to start.
@@ -74,6 +75,7 @@ pub async fn run(
     let prepare = async {
         let found = server_that_answers(config, &*source);
         life.step("find the server", SERVER_STARTS + WIRING, found).await?;
+        servers::reach_unless_stopped(config, life).await?;
         let wiring = wire(config, program, Backstage::of_server(config), false);
         life.step("open the database", WIRING, wiring).await
     };

@@ -101,7 +101,7 @@ impl Server {
 }
 
 /// Every session has the same bounds, whatever the server's defaults are.
-fn settled(options: PgConnectOptions, statement: Duration) -> PgConnectOptions {
+pub(crate) fn settled(options: PgConnectOptions, statement: Duration) -> PgConnectOptions {
     let milliseconds = |duration: Duration| format!("{}ms", duration.as_millis());
     options
         .application_name("portwright")

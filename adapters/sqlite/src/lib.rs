@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+pub mod diagnosis;
 mod error;
 mod health;
 mod idempotency;

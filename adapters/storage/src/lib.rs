@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod diagnosis;
 mod error;
 mod health;
 mod local;

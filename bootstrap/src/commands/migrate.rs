@@ -10,7 +10,7 @@ use crate::data_dir::DataDir;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::open_store::postgres;
-use crate::output;
+use crate::{output, servers};
 
 /// One step of the tables, on whichever database.
 struct Step {
@@ -42,6 +42,7 @@ macro_rules! status {
 
 /// Does what was asked; [`Exit::Failed`] if a check found something missing.
 pub(super) async fn run(config: &Config, command: Migrate) -> Result<Exit, Failure> {
+    servers::reach_database(config).await?;
     match command {
         Migrate::Up => {
             DataDir::create(&config.data_dir)?;

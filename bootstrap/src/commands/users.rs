@@ -16,10 +16,11 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::wiring::{Backstage, Program, wire};
-use crate::{output, passphrase};
+use crate::{output, passphrase, servers};
 
 /// Does what was asked.
 pub(super) async fn run(config: &Config, command: Users) -> Result<Exit, Failure> {
+    servers::reach(config).await?;
     let app = wire(config, Program::product(), Backstage::of_server(config), false).await?;
     let done = carry_out(&app.services.operators, command).await;
     app.store.close().await;

@@ -11,32 +11,36 @@ use super::secret::Secret;
 use super::sources::Sources;
 use super::variables as v;
 use super::{
-    AppEnv, AppRole, Compute, Config, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Shutdown,
-    SigningKeySource, WorkerCount, misspelt, storage,
+    AppEnv, AppRole, Compute, Config, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Origins, Outside,
+    Shutdown, SigningKeySource, WorkerCount, misspelt, storage,
 };
 use crate::failure::Failure;
 
 /// Reads everything there is, so that one run tells everything that is wrong.
 pub(super) fn assemble(sources: &Sources) -> Reading {
     let mut reader = Reader::new(sources);
-    let config = config(&mut reader);
+    let mut outside = Outside::default();
+    let config = config(&mut reader, &mut outside);
     reader.problems.extend(misspelt::problems(sources));
     let Reader { settings, problems, .. } = reader;
+    outside.origins = Origins::of(&settings);
     let config = match config {
-        Some(config) if problems.is_empty() => Ok(config),
+        Some(config) if problems.is_empty() => Ok(Config { origins: outside.origins.clone(), ..config }),
         _ => Err(Failure::config(problems)),
     };
-    Reading { settings, config }
+    Reading { settings, config, outside }
 }
 
 /// `None` only if there is a problem; a value with one does not keep the others from being looked at.
-fn config(reader: &mut Reader<'_>) -> Option<Config> {
+fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
     let app_env = reader.read(&v::APP_ENV);
     reader.app_env = app_env.unwrap_or(AppEnv::Development);
     let (host, port) = (reader.read(&v::HOST), reader.read(&v::PORT));
     let data_dir = reader.read(&v::DATA_DIR);
     let database = database(reader, data_dir.as_deref());
     let storage = storage::read(reader, data_dir.as_deref());
+    outside.database.clone_from(&database);
+    outside.storage.clone_from(&storage);
     let jwt = jwt(reader);
     let session = session(reader);
     let registration = reader.read(&v::REGISTRATION);
@@ -70,6 +74,7 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
         shutdown: Shutdown { ready_delay: ready_delay?, timeout: timeout? },
         compute: compute?,
         jobs: jobs?,
+        origins: Origins::default(),
     })
 }
 

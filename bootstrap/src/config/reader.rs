@@ -5,7 +5,7 @@ use std::path::Path;
 use super::secret::{REDACTED, without_password};
 use super::sources::{Entry, Origin, Sources, read_text};
 use super::variables::{Spec, Variable};
-use super::{AppEnv, Config};
+use super::{AppEnv, Config, Outside};
 use crate::failure::{Failure, Problem};
 
 /// What a configuration is made of, and the configuration if there is no problem.
@@ -15,10 +15,12 @@ pub struct Reading {
     pub settings: Vec<Setting>,
     /// The configuration, or everything that is wrong.
     pub config: Result<Config, Failure>,
+    /// The servers that could be read, whatever else is wrong.
+    pub outside: Outside,
 }
 
 /// One variable as it stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Setting {
     /// Which.
     pub spec: &'static Spec,

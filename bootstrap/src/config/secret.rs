@@ -24,7 +24,7 @@ impl Secret {
 
     /// Whether it is one that examples and templates use, or so uniform that it is as good as one.
     #[must_use]
-    pub(super) fn is_well_known(&self) -> bool {
+    pub(crate) fn is_well_known(&self) -> bool {
         const PLACEHOLDERS: &[&str] = &[
             "changeme",
             "changethis",

@@ -8,6 +8,7 @@ mod size;
 mod terminal;
 
 mod demo;
+mod doctor;
 mod durability;
 mod first_run;
 mod migrate;
@@ -15,6 +16,7 @@ mod readme_tour;
 mod second_server;
 mod shutdown;
 mod storage;
+mod unreachable;
 mod users_command;
 mod workers;
 #[path = "program/works.rs"]

@@ -1,6 +1,7 @@
 //! What a server refuses, as what the operator can do about it.
 
 use portwright_domain::ErrorKind;
+use portwright_domain::ports::Obstacle;
 
 /// The code of a refusal, and what it means.
 const REFUSALS: &[(&str, ErrorKind, &str)] = &[
@@ -33,4 +34,20 @@ pub(crate) fn of(error: &opendal::Error) -> Option<(ErrorKind, &'static str)> {
         )),
         None => None,
     }
+}
+
+/// The same for an operator who looks for what to change.
+pub(crate) fn obstacle(error: &opendal::Error) -> Option<Obstacle> {
+    let code = REFUSALS.iter().find(|(code, ..)| error.message().contains(&format!("code: \"{code}\"")));
+    let (_, meaning) = of(error)?;
+    let meaning = meaning.to_owned();
+    Some(match code.map(|(code, ..)| *code) {
+        Some("InvalidAccessKeyId" | "NotSignedUp" | "SignatureDoesNotMatch") | None => {
+            Obstacle::Credentials(meaning)
+        }
+        Some("AccessDenied") => Obstacle::Forbidden(meaning),
+        Some("QuotaExceeded" | "XMinioStorageFull") => Obstacle::Busy(meaning),
+        // There is no such bucket, or not in this region, at this endpoint or at this time: the words tell.
+        Some(_) => Obstacle::Absent(meaning),
+    })
 }

@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opendal::raw::Operation;
 use opendal::{Buffer, Error, ErrorKind, HttpBody, HttpTransport};
 use portwright_domain::PortError;
+use portwright_domain::ports::Obstacle;
 use tokio::time::{Instant, Sleep};
 
 /// Reaching the server takes no longer than this, all its addresses together.
@@ -233,17 +234,21 @@ fn temporary(message: &'static str) -> Error {
     Error::new(ErrorKind::Unexpected, message).set_temporary()
 }
 
-/// The request got no answer.
+/// The request got no answer. What kept it is the source, for whoever wants to tell an operator.
 fn unsent(error: &legacy::Error) -> Error {
     let mut cause: &dyn std::error::Error = error;
-    let mut late = false;
+    let mut obstacle = None;
     while let Some(deeper) = cause.source() {
         cause = deeper;
-        late |= cause.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::TimedOut);
+        obstacle = cause.downcast_ref::<io::Error>().map(Obstacle::of_io).or(obstacle);
     }
     let what = if error.is_connect() { "no connection" } else { "no answer" };
     let failed = Error::new(ErrorKind::Unexpected, format!("{what}: {cause}"));
-    if late { failed } else { failed.set_temporary() }
+    match obstacle {
+        Some(Obstacle::Silent) => failed.set_source(Obstacle::Silent),
+        Some(obstacle) => failed.set_source(obstacle).set_temporary(),
+        None => failed.set_temporary(),
+    }
 }
 
 /// The bytes of a request, which are in memory.

@@ -67,9 +67,28 @@ impl Postgres {
         name
     }
 
+    /// Makes a user who is let in with this password alone. From then on everybody but `postgres` needs one.
+    pub fn user_with_password(&self, name: &str, password: &str) {
+        const RULES: &str = "VALUES ('host all postgres 127.0.0.1/32 trust'), \
+             ('host replication postgres 127.0.0.1/32 trust'), ('host all all 127.0.0.1/32 scram-sha-256')";
+        self.sql(&format!("CREATE USER {name} PASSWORD '{password}'"));
+        let before = self.sql("SELECT pg_conf_load_time()");
+        let file = self.sql("SHOW hba_file");
+        self.sql(&format!("COPY ({RULES}) TO '{file}'"));
+        self.sql("SELECT pg_reload_conf()");
+        let is_loaded = || self.sql("SELECT pg_conf_load_time()") != before;
+        let loaded = std::iter::repeat_with(is_loaded).take(1_000).any(|it| it);
+        assert!(loaded, "the server did not read its rules again");
+    }
+
     /// What a statement answers in the database `postgres`, columns joined by `|` and rows by a space.
     pub fn sql(&self, statement: &str) -> String {
         self.shell.ask(&format!("sql {statement}")).trim_end().to_owned()
+    }
+
+    /// The same in this database.
+    pub fn sql_in(&self, database: &str, statement: &str) -> String {
+        self.shell.ask(&format!("sql_in {database} {statement}")).trim_end().to_owned()
     }
 
     /// Everything that is in a database, as text.

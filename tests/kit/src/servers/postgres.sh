@@ -44,8 +44,9 @@ stop() {
     true
 }
 
+# sql DATABASE STATEMENT
 sql() {
-    psql -XqAt -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres -d postgres -c "$1" 2>&1 | tr '\n' ' '
+    psql -XqAt -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres -d "$1" -c "$2" 2>&1 | tr '\n' ' '
 }
 
 create() {
@@ -84,7 +85,11 @@ fi
 while read -r command argument; do
     case $command in
         where) echo "ok $data" ;;
-        sql) if answer=$(sql "$argument"); then echo "ok $answer"; else echo "failed: $answer"; fi ;;
+        sql) if answer=$(sql postgres "$argument"); then echo "ok $answer"; else echo "failed: $answer"; fi ;;
+        sql_in)
+            read -r database statement <<<"$argument"
+            if answer=$(sql "$database" "$statement"); then echo "ok $answer"; else echo "failed: $answer"; fi
+            ;;
         dump) pg_dump --data-only -h 127.0.0.1 -p "$port" -U postgres -f "$place/dump" "$argument" && echo "ok $place/dump" ;;
         stop) stop "$argument" && echo ok ;;
         start) if start; then echo ok; else echo "failed: $(tail -3 "$log" | tr '\n' ' ')"; fi ;;

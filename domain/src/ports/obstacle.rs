@@ -1,0 +1,102 @@
+//! [`Obstacle`]: why a server of somebody else's cannot be used, told apart by what would mend it.
+
+use std::io;
+
+use crate::error::ErrorKind;
+
+/// What stands between us and a server. Its words are for the operator, and nothing in it is secret.
+///
+/// An adapter that can find out is asked when something is wrong, not on every call: a [`PortError`](crate::PortError)
+/// is enough for those who only have to give up or to try again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// Its name leads nowhere.
+    #[error("no such host")]
+    UnknownHost,
+    /// The machine is there, and nobody listens on that port.
+    #[error("connection refused")]
+    Refused,
+    /// Nobody answers in time: a host that is down, or a firewall that says nothing.
+    #[error("no answer in time")]
+    Silent,
+    /// Whoever answers hangs up, as those do who speak something else.
+    #[error("it hung up")]
+    HungUp,
+    /// TLS is asked for, and the server has none.
+    #[error("it does not offer TLS")]
+    NoTls,
+    /// TLS was begun, and went wrong for this reason.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// It does not believe that we are who we say.
+    #[error("{0}")]
+    Credentials(String),
+    /// It knows us and does not let us.
+    #[error("{0}")]
+    Forbidden(String),
+    /// What is looked for there (a database, a bucket) is not there.
+    #[error("{0}")]
+    Absent(String),
+    /// It is there, and takes nobody at present: it is starting, or full, or waits for somebody to promote it.
+    #[error("{0}")]
+    Busy(String),
+    /// Something else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Obstacle {
+    /// What a failed connection amounts to.
+    #[must_use]
+    pub fn of_io(error: &io::Error) -> Self {
+        // The standard library has no kind for names that nobody knows.
+        const LOOKUP: &str = "failed to lookup address information";
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::TimedOut => Self::Silent,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::HungUp,
+            // So TLS reports what it does not understand or does not trust.
+            io::ErrorKind::InvalidData => Self::Tls(error.to_string()),
+            _ if error.to_string().starts_with(LOOKUP) => Self::UnknownHost,
+            _ => Self::Other(error.to_string()),
+        }
+    }
+
+    /// Whether waiting may help (`Unavailable`), or somebody has to change something (`Misconfigured`).
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownHost
+            | Self::Refused
+            | Self::Silent
+            | Self::HungUp
+            | Self::Busy(_)
+            | Self::Other(_) => ErrorKind::Unavailable,
+            Self::NoTls | Self::Tls(_) | Self::Credentials(_) | Self::Forbidden(_) | Self::Absent(_) => {
+                ErrorKind::Misconfigured
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_nowhere_is_told_from_a_port_where_nobody_listens() {
+        let lookup = "failed to lookup address information: Name or service not known";
+        assert_eq!(Obstacle::of_io(&io::Error::other(lookup)), Obstacle::UnknownHost);
+        assert_eq!(Obstacle::of_io(&io::ErrorKind::ConnectionRefused.into()), Obstacle::Refused);
+        assert_eq!(Obstacle::of_io(&io::Error::other("no route")), Obstacle::Other("no route".to_owned()));
+    }
+
+    #[test]
+    fn what_waiting_does_not_mend_is_misconfigured() {
+        assert_eq!(Obstacle::NoTls.kind(), ErrorKind::Misconfigured);
+        assert_eq!(Obstacle::UnknownHost.kind(), ErrorKind::Unavailable);
+    }
+}
