@@ -41,7 +41,8 @@ impl SigningKey {
     /// The fewest bytes of a shared secret: as many as the hash has (RFC 7518, section 3.2).
     pub const MIN_SECRET_BYTES: usize = 32;
 
-    /// Reads an Ed25519 key in PKCS#8 form, PEM or DER, from a file that nobody but its owner can read.
+    /// Reads an Ed25519 key in PKCS#8 form, PEM or DER, from a file that nobody but its owner can read; one of root may
+    /// be readable by its group, where we are not root.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let failed = |cause| KeyError::Unreadable { path: path.to_owned(), cause };
         let not_a_key = || KeyError::NotAKey { path: path.to_owned() };
@@ -139,12 +140,30 @@ impl SigningKey {
     }
 }
 
-/// The permissions of a file which anybody but its owner may touch; where there are none, nothing is known.
+/// The permissions of a file which others may touch than those who have to; where there are none, nothing is known.
 #[cfg(unix)]
 fn exposed_mode(metadata: &Metadata) -> Option<u32> {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let mode = metadata.permissions().mode() & 0o7777;
-    (mode & 0o077 != 0).then_some(mode)
+    (mode & forbidden(metadata.uid(), we_are_root()) != 0).then_some(mode)
+}
+
+/// What nobody else may do with a key file of this owner. A file of root that our group reads is how Kubernetes hands a
+/// secret to a process that is not root; PostgreSQL takes such keys for the same reason.
+#[cfg(unix)]
+const fn forbidden(owner: u32, we_are_root: bool) -> u32 {
+    if owner == 0 && !we_are_root { 0o037 } else { 0o077 }
+}
+
+#[cfg(target_os = "linux")]
+fn we_are_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Where nobody asks, the stricter rule holds.
+#[cfg(all(unix, not(target_os = "linux")))]
+const fn we_are_root() -> bool {
+    true
 }
 
 #[cfg(not(unix))]
@@ -207,4 +226,25 @@ pub enum KeyError {
     /// The operating system has no random numbers to give.
     #[error("the operating system gives no random numbers")]
     NoRandomness,
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::forbidden;
+
+    #[test]
+    fn a_group_may_read_the_key_that_root_lends_to_somebody_else() {
+        const SOMEBODY: u32 = 10_001;
+        for (owner, we_are_root, mode, refused) in [
+            (0, false, 0o440, false),
+            (0, false, 0o640, false),
+            (0, false, 0o460, true),
+            (0, false, 0o444, true),
+            (0, true, 0o440, true),
+            (SOMEBODY, false, 0o400, false),
+            (SOMEBODY, false, 0o440, true),
+        ] {
+            assert_eq!(mode & forbidden(owner, we_are_root) != 0, refused, "{owner} {we_are_root} {mode:o}");
+        }
+    }
 }
