@@ -148,7 +148,7 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("number", &self.number()).finish_non_exhaustive()
+        f.debug_struct("RedisConnection").field("number", &self.number()).finish_non_exhaustive()
     }
 }
 

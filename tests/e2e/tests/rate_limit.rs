@@ -231,6 +231,32 @@ async fn a_trusted_proxy_tells_whose_share_it_is() {
 }
 
 #[tokio::test]
+async fn an_ipv6_customer_has_one_share_and_ipv4_in_its_clothes_is_ipv4() {
+    let app = TestApp::with(|config| {
+        config.rate_limit = Config::embedded(&config.data_dir).rate_limit;
+        config.trusted_proxies = "127.0.0.1".parse().expect("a network");
+    })
+    .await;
+    let left = async |client: &str| {
+        let proxy = app.nobody();
+        let answer = proxy.send(proxy.request(Method::GET, CHEAP).header("X-Forwarded-For", client)).await;
+        answer.header("x-ratelimit-remaining").to_owned()
+    };
+    for (client, remaining) in [
+        ("2001:db8:0:1::1", "49"),
+        ("2001:db8:0:1:ffff:ffff:ffff:ffff", "48"),
+        ("[2001:DB8:0:1::2]:443", "47"),
+        ("2001:db8:0:2::1", "49"),
+        ("192.0.2.1", "49"),
+        ("::ffff:192.0.2.1", "48"),
+        ("::ffff:c000:0201", "47"),
+        ("192.0.2.2", "49"),
+    ] {
+        assert_eq!(left(client).await, remaining, "{client}");
+    }
+}
+
+#[tokio::test]
 async fn the_operator_sets_number_and_window() {
     let app = TestApp::with(|config| {
         config.rate_limit.limit = 2;

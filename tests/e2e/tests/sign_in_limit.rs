@@ -123,6 +123,26 @@ async fn a_made_up_forwarding_header_is_no_other_address() {
 }
 
 #[tokio::test]
+async fn all_addresses_of_an_ipv6_customer_are_one() {
+    let app = TestApp::with(|config| {
+        config.login = Config::embedded(&config.data_dir).login;
+        config.trusted_proxies = "127.0.0.1".parse().expect("a network");
+    })
+    .await;
+    let log_in_from = async |address: &str, email: &str, password: &str| {
+        let proxy = app.nobody();
+        let request = proxy.request(reqwest::Method::POST, "/auth/login").header("X-Forwarded-For", address);
+        proxy.send(request.json(&json!({"email": email, "password": password}))).await
+    };
+    for number in 0..10 {
+        let address = format!("2001:db8::{number:x}:1");
+        expect_wrong(&log_in_from(&address, &format!("{number}@example.com"), WRONG).await);
+    }
+    expect_limited(&log_in_from("2001:db8::ffff", ADMIN, PASSWORD).await, 60);
+    log_in_from("2001:db8:0:1::ffff", ADMIN, PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
 async fn successes_and_malformed_requests_do_not_count() {
     let app = limited().await;
     let nobody = app.nobody();
