@@ -1,6 +1,8 @@
 //! Servers in containers answer, begin empty, and are gone when the test is over. `tests/run containers` runs this where
 //! there is a container engine.
 
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
