@@ -1,8 +1,8 @@
 //! Servers in containers, where a container engine answers: for machines that have one and none of the servers.
 //!
 //! The images are made from Debian's packages, by `tests/kit/containers/build`. They start empty, on a port of 127.0.0.1,
-//! and end with the value that stands for them. They can be asked and not be hurt: for faults, take the servers of the
-//! machine ([`super::Redis`], [`super::Postgres`]).
+//! and end with the value that stands for them; a test that is killed leaves its container to the engine. They can be
+//! asked and not be hurt: for faults, take the servers of the machine ([`super::Redis`], [`super::Postgres`]).
 
 use std::fmt;
 
