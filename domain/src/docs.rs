@@ -32,3 +32,5 @@ pub mod d0010_causal_reads {}
 
 #[doc = include_str!("../docs/0012-limits-in-an-outage.md")]
 pub mod d0012_limits_in_an_outage {}
+#[doc = include_str!("../docs/0015-deploy.md")]
+pub mod d0015_deploy {}

@@ -5,7 +5,10 @@
 //! is asynchronous or knows a driver, so any adapter can use it.
 //!
 //! S3 has no small server that is installed everywhere, so that one is a thread of the test; it takes the feature `s3`.
+//! Servers in containers take the feature `containers`.
 
+#[cfg(feature = "containers")]
+pub mod containers;
 mod postgres;
 mod redis;
 #[cfg(feature = "s3")]
