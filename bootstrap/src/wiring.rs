@@ -279,7 +279,11 @@ pub fn reach(
     Arc::new(api(services, ports, policy, draining))
 }
 
-fn signing_key(config: &Config) -> Result<SigningKey, Failure> {
+/// The key that signs access tokens and seals what clients hand back.
+///
+/// # Errors
+/// If it cannot be read or is none.
+pub fn signing_key(config: &Config) -> Result<SigningKey, Failure> {
     let key = match &config.jwt.key {
         SigningKeySource::DataDir => SigningKey::create(&config.data_dir.join(KEY_FILE)),
         SigningKeySource::File(path) => SigningKey::load(path),
