@@ -20,7 +20,7 @@ use crate::{output, passphrase};
 
 /// Does what was asked.
 pub(super) async fn run(config: &Config, command: Users) -> Result<Exit, Failure> {
-    let app = wire(config, Program::product(), Backstage::of_server(config), false).await?;
+    let app = wire(config, Program::product(), Backstage::unasked(config), false).await?;
     let done = carry_out(&app.services.operators, command).await;
     app.store.close().await;
     done.map(|()| Exit::Done)
