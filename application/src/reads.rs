@@ -1,6 +1,8 @@
 //! Reading at least as fresh as a caller asks.
 
 use portwright_domain::ports::{Consistency, ReadView, Store};
+use portwright_domain::session::{Session, SessionId};
+use portwright_domain::user::User;
 use portwright_domain::{ErrorKind, PortError};
 
 /// Opens a view. A token that this store did not make (the service moved to another store since) is met by the newest
@@ -11,6 +13,18 @@ pub(crate) async fn view(
 ) -> Result<Box<dyn ReadView>, PortError> {
     match store.read(consistency).await {
         Err(error) if error.kind() == ErrorKind::Unsupported => store.read(Consistency::Strong).await,
+        answer => answer,
+    }
+}
+
+/// A session and whose it is, in the newest state: what has ended counts no more.
+///
+/// Where nobody knows the newest state, nobody can end a session either, and who has one may go on reading what others
+/// know. Whatever is changed is changed in the newest state, and waits for it.
+pub(crate) async fn session(store: &dyn Store, id: SessionId) -> Result<Option<(Session, User)>, PortError> {
+    let find = async |consistency| store.read(consistency).await?.sessions().find_with_user(id).await;
+    match find(Consistency::Strong).await {
+        Err(error) if error.kind() == ErrorKind::Unavailable => find(Consistency::Eventual).await,
         answer => answer,
     }
 }

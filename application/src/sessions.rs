@@ -17,6 +17,7 @@ use portwright_domain::user::{Email, PasswordHash, PersonName, User, UserId};
 use portwright_domain::{PortError, Race, Timestamp};
 use uuid::Uuid;
 
+use crate::reads;
 use crate::services::Policy;
 use crate::sign_in_limit::{Exhausted, SignInLimit};
 use crate::transact;
@@ -212,8 +213,7 @@ impl Sessions {
             tracing::debug!(reason = %rejected, "access token refused");
             SessionError::Unauthenticated
         })?;
-        let mut view = self.tools.store.read(Consistency::Strong).await?;
-        let found = view.sessions().find_with_user(claims.session_id).await?;
+        let found = reads::session(&*self.tools.store, claims.session_id).await?;
         let (session, user) = found
             .filter(|(session, user)| {
                 !session.has_expired(now) && user.is_active && user.id == claims.user_id

@@ -23,6 +23,7 @@ use crate::config::{self, AppEnv, Config, Registration, SigningKeySource};
 use crate::dispensable::dispensable;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
+use crate::open_queue::OpenQueue;
 use crate::open_store::OpenStore;
 
 /// Tokens are made by this service for this service.
@@ -86,9 +87,15 @@ pub struct Backstage {
 }
 
 impl Backstage {
-    /// The queue of the server on this data directory, which is asked when there is something to ask.
+    /// The queue and nothing around it.
     #[must_use]
-    pub fn of_server(config: &Config) -> Self {
+    pub fn without_probes(open: &OpenQueue) -> Self {
+        Self { queue: open.queue.clone(), patience: open.patience, probes: Vec::new() }
+    }
+
+    /// For those who never ask the queue: the jobs that they write wait in the store until a server finds them.
+    #[must_use]
+    pub fn unasked(config: &Config) -> Self {
         let queue = Arc::new(QueueClient::of(&config.data_dir));
         Self { queue, patience: Patience::LOCAL, probes: Vec::new() }
     }
@@ -213,7 +220,11 @@ pub fn reach(
     Arc::new(api(services, ports, policy, draining))
 }
 
-fn signing_key(config: &Config) -> Result<SigningKey, Failure> {
+/// The key that signs access tokens and seals what clients hand back.
+///
+/// # Errors
+/// If it cannot be read or is none.
+pub fn signing_key(config: &Config) -> Result<SigningKey, Failure> {
     let key = match &config.jwt.key {
         SigningKeySource::DataDir => SigningKey::create(&config.data_dir.join(KEY_FILE)),
         SigningKeySource::File(path) => SigningKey::load(path),

@@ -12,7 +12,9 @@ use portwright_domain::page::{Page, PageRequest};
 use portwright_domain::ports::job_queue::{
     Cancelled, Exchange, JobFilter, LeaseRequest, QueueStatus, Removed, Renewal, Settlement,
 };
-use portwright_domain::ports::{Cache, JobQueue, JobSource, RateLimiter, Storage, Store, Unobserved};
+use portwright_domain::ports::{
+    Cache, HealthProbe, JobQueue, JobSource, RateLimiter, Storage, Store, Unobserved,
+};
 use portwright_layers::{Fallback, Layers, Policy, StoragePolicy, StorePolicy, WhenAway};
 use portwright_memory::{MemoryCache, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore};
 use portwright_testkit::contract::job_queue::Queue;
@@ -27,6 +29,13 @@ async fn fresh_store() -> Fixture<dyn Store> {
     Fixture::new(layers().store(Arc::new(MemoryStore::new()), StorePolicy::REMOTE))
 }
 portwright_testkit::store_contract!(fresh_store);
+
+async fn fresh_probe() -> Fixture<dyn HealthProbe> {
+    let layers = layers();
+    let store = layers.store(Arc::new(MemoryStore::new()), StorePolicy::REMOTE);
+    Fixture::new(layers.health()).keeping(store)
+}
+portwright_testkit::health_probe_contract!(fresh_probe);
 
 async fn fresh_cache() -> Fixture<dyn Cache> {
     let clock = Arc::new(ManualClock::default());

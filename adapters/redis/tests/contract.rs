@@ -1,12 +1,12 @@
-//! The cache and the limiter keep every promise of their ports, on a server and on a cluster.
+//! The cache, the limiter and the probe keep every promise of their ports, the first two on a cluster as well.
 
 #![expect(clippy::expect_used, reason = "a fixture panics where it cannot be made")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use portwright_domain::ports::{Cache, CacheKey, Quota, RateKey, RateLimiter};
-use portwright_redis::{RedisCache, RedisConfig, RedisConnection, RedisRateLimiter};
+use portwright_domain::ports::{Cache, CacheKey, HealthProbe, Quota, RateKey, RateLimiter};
+use portwright_redis::{RedisCache, RedisConfig, RedisConnection, RedisHealth, RedisRateLimiter};
 use portwright_testkit::servers::Redis;
 use portwright_testkit::{Fixture, ManualClock};
 
@@ -41,6 +41,13 @@ async fn fresh_limiter() -> Fixture<dyn RateLimiter> {
     fixture::<dyn RateLimiter>(port, server)
 }
 portwright_testkit::rate_limiter_contract!(fresh_limiter);
+
+async fn fresh_probe() -> Fixture<dyn HealthProbe> {
+    let server = Redis::new();
+    let port = Arc::new(RedisHealth::on(&connected(&server).await));
+    fixture::<dyn HealthProbe>(port, server)
+}
+portwright_testkit::health_probe_contract!(fresh_probe);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_member_of_a_cluster_leads_to_the_one_with_the_keys() {

@@ -87,19 +87,40 @@ fn forged(world: &World, user_id: UserId, session_id: SessionId) -> AccessToken 
 
 #[tokio::test]
 async fn who_signs_in_or_is_signed_in_is_decided_by_the_newest_state() {
+    for trouble in [ErrorKind::Contended, ErrorKind::Corrupt] {
+        let mut store = MockStore::new();
+        // Any other read would fail this test.
+        store
+            .expect_read()
+            .withf(|freshness| *freshness == Consistency::Strong)
+            .times(2)
+            .returning(move |_| Err(PortError::new(trouble, "store.read", "on cue")));
+        let world = World::with(|setup| setup.store = Arc::new(store));
+        let refused = world.try_sign_in("ada", PASSWORD).await;
+        assert!(matches!(refused, Err(SessionError::Port(_))), "{refused:?}");
+        let token = forged(&world, UserId(Uuid::nil()), SessionId(Uuid::nil()));
+        let refused = world.authenticate(token.expose()).await;
+        assert!(matches!(refused, Err(SessionError::Port(_))), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn while_nobody_knows_the_newest_state_who_is_signed_in_stays_so_and_nobody_signs_in() {
     let mut store = MockStore::new();
-    // Any other read would fail this test.
-    store
-        .expect_read()
-        .withf(|freshness| *freshness == Consistency::Strong)
-        .times(2)
-        .returning(|_| Err(PortError::new(ErrorKind::Unavailable, "store.read", "the primary is away")));
+    // Both ask for the newest state first, and one of them for any then.
+    for (asked, times) in [(Consistency::Strong, 2), (Consistency::Eventual, 1)] {
+        store
+            .expect_read()
+            .withf(move |freshness| *freshness == asked)
+            .times(times)
+            .returning(|_| Err(PortError::new(ErrorKind::Unavailable, "store.read", "the primary is away")));
+    }
     let world = World::with(|setup| setup.store = Arc::new(store));
     let refused = world.try_sign_in("ada", PASSWORD).await;
     assert!(matches!(refused, Err(SessionError::Port(_))), "{refused:?}");
     let token = forged(&world, UserId(Uuid::nil()), SessionId(Uuid::nil()));
     let refused = world.authenticate(token.expose()).await;
-    assert!(matches!(refused, Err(SessionError::Port(_))), "{refused:?}");
+    assert!(matches!(refused, Err(SessionError::Port(_))), "nobody answers at all: {refused:?}");
 }
 
 #[tokio::test]

@@ -1,49 +1,52 @@
 //! [`TestApp`]: a whole server to have for oneself.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portwright::config::{Config, FirstAdmin};
 use portwright::lifecycle::Lifecycle;
 use portwright::serve::{Jobs, Running, start};
-use portwright::wiring::{Ambient, Program};
+use portwright::wiring::{Ambient, Program, signing_key};
 use portwright_domain::password::NewPassword;
 use portwright_domain::ports::Clock;
 use portwright_domain::user::Email;
+use portwright_security::AeadSealer;
 use portwright_testkit::{ManualClock, SequentialIds};
 use reqwest::ClientBuilder;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::caller::Caller;
+use crate::freshness::Freshness;
+use crate::home::Home;
 use crate::work::{self, AtWork};
+use crate::world::World;
 
 /// The administrator of every test.
 pub const ADMIN: &str = "admin@example.com";
 /// The password of everybody in a test.
 pub const PASSWORD: &str = "tango-velvet-harbor-91";
 
-/// A running server with a database of its own.
+/// A running server with a database of its own, in the world of this run.
 pub struct TestApp {
     running: Running,
     clock: Arc<ManualClock>,
     http: reqwest::Client,
+    freshness: Arc<Freshness>,
     // Removed after the server has gone.
-    data: TempDir,
+    home: Home,
 }
 
 impl TestApp {
-    /// The embedded product, with limits that no test reaches by accident.
+    /// The product, with limits that no test reaches by accident.
     pub async fn embedded() -> Self {
         Self::with(|_| {}).await
     }
 
     /// The same, with a different configuration.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let data = TempDir::new().expect("a directory");
-        let mut config = Config::embedded(data.path());
+        let home = Home::in_world(World::of_this_run());
+        let mut config = home.config();
         config.rate_limit.limit = 1_000_000;
         config.login.limit = 1_000_000;
         config.first_admin = FirstAdmin::Given {
@@ -58,7 +61,9 @@ impl TestApp {
         let life = Lifecycle::new(config.shutdown);
         let running = start(&config, program, true, life).await.expect("the server starts");
         let http = client().build().expect("a client");
-        Self { running, clock, http, data }
+        let key = signing_key(&config).expect("the server has one");
+        let freshness = Arc::new(Freshness::new(AeadSealer::new(&key)));
+        Self { running, clock, http, freshness, home }
     }
 
     /// `host:port`.
@@ -70,18 +75,19 @@ impl TestApp {
     /// Every byte of the database, also what it has not folded in yet: for what must not be in it, or not change it.
     #[must_use]
     pub fn database_bytes(&self) -> Vec<u8> {
-        let files = ["portwright.db", "portwright.db-wal"].map(|name| self.data.path().join(name));
-        files
-            .into_iter()
-            .filter(|file| file.exists())
-            .flat_map(|file| std::fs::read(file).expect("readable"))
-            .collect()
+        self.home.database_bytes()
     }
 
-    /// Where the server keeps everything.
+    /// Every byte of the queue.
     #[must_use]
-    pub fn data_dir(&self) -> &Path {
-        self.data.path()
+    pub fn queue_bytes(&self) -> Vec<u8> {
+        self.home.queue_bytes()
+    }
+
+    /// How many files there are in a folder of the storage.
+    #[must_use]
+    pub fn stored_files(&self, folder: &str) -> usize {
+        self.home.stored_files(folder)
     }
 
     /// Moves the clock that everything in the server asks.
@@ -98,14 +104,18 @@ impl TestApp {
     /// Somebody who has not signed in.
     #[must_use]
     pub fn nobody(&self) -> Caller {
-        Caller::new(self.http.clone(), format!("http://{}", self.running.address))
+        self.caller(self.http.clone())
     }
 
     /// Somebody who has not signed in and calls from this address of the loopback network.
     #[must_use]
     pub fn nobody_at(&self, address: Ipv4Addr) -> Caller {
         let http = client().local_address(IpAddr::V4(address)).build().expect("a client");
-        Caller::new(http, format!("http://{}", self.running.address))
+        self.caller(http)
+    }
+
+    fn caller(&self, http: reqwest::Client) -> Caller {
+        Caller::new(http, format!("http://{}", self.running.address), self.freshness.clone())
     }
 
     /// The administrator, signed in.
@@ -133,9 +143,12 @@ impl TestApp {
         &self.running.jobs
     }
 
-    /// Runs every job that is ready, and what becomes ready by it; how many tries that took.
+    /// Runs every job that is ready, and what becomes ready by it; how many tries that took. Callers see what was written.
     pub async fn drain_jobs(&self) -> u64 {
-        work::worker(self.jobs()).drain().await.expect("the queue is there")
+        let tries = work::worker(self.jobs()).drain().await.expect("the queue is there");
+        let newest = self.running.services.jobs.newest_commit().await;
+        self.freshness.committed(&newest.expect("the database is there"));
+        tries
     }
 
     /// Lets a worker work until the answer is dropped.

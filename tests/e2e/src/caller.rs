@@ -1,22 +1,26 @@
 //! [`Caller`]: somebody who calls the API, signed in or not.
 
+use std::sync::Arc;
+
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::events::Events;
+use crate::freshness::Freshness;
 
-/// A client of the API.
+/// A client of the API, which reads what was written before, whichever replica answers.
 #[derive(Clone)]
 pub struct Caller {
     http: Client,
     base: String,
     session: Value,
+    freshness: Arc<Freshness>,
 }
 
 impl Caller {
-    pub(crate) fn new(http: Client, base: String) -> Self {
-        Self { http, base, session: Value::Null }
+    pub(crate) fn new(http: Client, base: String, freshness: Arc<Freshness>) -> Self {
+        Self { http, base, session: Value::Null, freshness }
     }
 
     /// The same client with this session.
@@ -74,7 +78,12 @@ impl Caller {
 
     /// Sends a request.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        Answer::of(request.send().await.expect("an answer")).await
+        let (http, request) = request.build_split();
+        let mut request = request.expect("a request");
+        self.freshness.ask(&mut request);
+        let answer = http.execute(request).await.expect("an answer");
+        self.freshness.heard(answer.headers());
+        Answer::of(answer).await
     }
 
     /// `GET`.

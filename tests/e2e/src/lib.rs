@@ -5,10 +5,14 @@ pub mod answer;
 pub mod app;
 pub mod caller;
 pub mod events;
+mod freshness;
 pub mod goldens;
+pub mod home;
 pub mod wire;
 pub mod work;
+pub mod world;
 
 pub use answer::Answer;
 pub use app::TestApp;
 pub use caller::Caller;
+pub use world::World;

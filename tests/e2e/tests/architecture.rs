@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -144,4 +144,82 @@ fn migrations_count_without_gaps() {
         numbers.sort_unstable();
         assert!(numbers.iter().copied().eq(1..=u32::try_from(numbers.len()).expect("few")), "{numbers:?}");
     }
+}
+
+/// What each adapter implements, by the crate: the ports of the first column of `adapters/README.md`.
+fn implemented(ports: &BTreeSet<String>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    let in_sources = sources().into_iter().filter_map(|(path, text)| Some((adapter(&path, "src")?, text)));
+    for (adapter, text) in in_sources {
+        // What stands in a module of tests is none of the adapter.
+        let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for line in product.lines().filter_map(|line| line.strip_prefix("impl")) {
+            let what = line.split_once(" for ").and_then(|(port, _)| port.split_whitespace().last());
+            found
+                .entry(adapter.clone())
+                .or_default()
+                .extend(what.map(str::to_owned).filter(|it| ports.contains(it)));
+        }
+    }
+    found.retain(|_, ports| !ports.is_empty());
+    found
+}
+
+/// The adapter that a file is of, if it is in this folder of it.
+fn adapter(path: &Path, folder: &str) -> Option<String> {
+    let mut names = path.strip_prefix(root().join("adapters")).ok()?.iter();
+    let name = names.next()?.to_str()?;
+    (names.next()?.to_str()? == folder).then(|| name.to_owned())
+}
+
+/// The table of `adapters/README.md`: for each port, the adapters that implement it.
+fn table() -> BTreeMap<String, BTreeSet<String>> {
+    let page = fs::read_to_string(root().join("adapters/README.md")).expect("the page");
+    let cells = |line: &str| -> Vec<String> { line.split('|').map(|cell| cell.trim().to_owned()).collect() };
+    let mut lines = page.lines().filter(|line| line.starts_with('|')).map(cells);
+    let adapters = lines.next().expect("a head");
+    let mut table = BTreeMap::new();
+    for row in lines.skip(1) {
+        let by = adapters.iter().zip(&row).skip(2).filter(|(_, cell)| !cell.is_empty());
+        let by: BTreeSet<_> = by.map(|(adapter, _)| adapter.clone()).collect();
+        table.extend(row[1].split(", ").map(|port| (port.to_owned(), by.clone())));
+    }
+    assert!(table.len() > 8, "{table:?}");
+    table
+}
+
+#[test]
+fn the_table_of_adapters_is_what_they_implement() {
+    let table = table();
+    let ports = table.keys().cloned().collect();
+    let mut written = BTreeMap::<_, BTreeSet<_>>::new();
+    for (port, adapters) in table {
+        for adapter in adapters {
+            written.entry(adapter).or_default().insert(port.clone());
+        }
+    }
+    assert_eq!(written, implemented(&ports), "adapters/README.md, and what is implemented");
+}
+
+/// The suite that has the promises of a port; the two halves of the queue share theirs.
+fn suite(port: &str) -> String {
+    let port = if port == "JobSource" { "JobQueue" } else { port };
+    let snake: String = port
+        .char_indices()
+        .flat_map(|(at, c)| (at > 0 && c.is_uppercase()).then_some('_').into_iter().chain(c.to_lowercase()))
+        .collect();
+    format!("{snake}_contract!(")
+}
+
+#[test]
+fn every_adapter_passes_the_suite_of_every_port_that_it_implements() {
+    let ports = table().into_keys().collect();
+    let mut missing = Vec::new();
+    for (name, ports) in implemented(&ports) {
+        let tests = sources().into_iter().filter(|(path, _)| adapter(path, "tests").as_ref() == Some(&name));
+        let tests: String = tests.map(|(_, text)| text).collect();
+        let suites = ports.iter().map(|port| suite(port)).filter(|suite| !tests.contains(suite));
+        missing.extend(suites.map(|suite| format!("{name} does not call {suite}…)")));
+    }
+    assert_eq!(missing, [""; 0]);
 }

@@ -97,6 +97,7 @@ macro_rules! contract {
 
 pub mod ambient;
 pub mod cache;
+pub mod health;
 pub mod job_queue;
 pub mod rate_limiter;
 pub mod security;

@@ -17,7 +17,7 @@ pub(crate) enum Role {
     Away,
     /// It takes writes, and its log is on its disk up to here.
     Primary(Place),
-    /// It follows, and shows what is before here. Of a standby that follows nobody at present, the timeline is 0.
+    /// It follows, and shows what is before here. Of a standby that was never seen to follow anybody, the timeline is 0.
     Standby(Place),
 }
 
@@ -36,6 +36,7 @@ impl Standings {
 
     /// Notes what a server is now; true if anybody has to know.
     pub(crate) fn saw(&mut self, server: usize, role: Role, now: Instant) -> bool {
+        let role = self.on_its_timeline(server, role);
         if let Role::Primary(place) = role {
             if self.trail.back().is_none_or(|(_, last)| last.timeline != place.timeline) {
                 self.trail.clear();
@@ -54,6 +55,17 @@ impl Standings {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// A standby whose primary has gone stays on the timeline that it followed, until it follows somebody again: it still
+    /// shows every commit that it showed.
+    fn on_its_timeline(&self, server: usize, role: Role) -> Role {
+        match (self.roles.get(server), role) {
+            (Some(Role::Standby(before)), Role::Standby(shown)) if shown.timeline == 0 => {
+                Role::Standby(Place { timeline: before.timeline, ..shown })
+            }
+            _ => role,
         }
     }
 
@@ -179,6 +191,20 @@ mod tests {
         assert_eq!(standings.replica(None, LAG, 0, too_late), None);
         assert_eq!(standings.replica(None, None, 0, too_late), Some((1, true)), "better than nobody");
         assert_eq!(standings.behind(at(1, 100)), Some(100));
+    }
+
+    #[test]
+    fn a_replica_without_its_primary_still_shows_what_it_showed() {
+        let now = Instant::now();
+        let mut standings = standings(&[Role::Primary(at(1, 300)), Role::Standby(at(1, 200))], now);
+        standings.saw(0, Role::Away, now);
+        standings.saw(1, Role::Standby(at(0, 300)), now);
+        assert_eq!(standings.replica(Some(at(1, 300)), LAG, 0, now), Some((1, true)));
+        assert_eq!(standings.replica(Some(at(2, 300)), None, 0, now), None);
+        // After it was away, nobody knows whom it followed meanwhile.
+        standings.saw(1, Role::Away, now);
+        standings.saw(1, Role::Standby(at(0, 300)), now);
+        assert_eq!(standings.replica(Some(at(1, 300)), None, 0, now), None);
     }
 
     #[test]

@@ -101,6 +101,12 @@ fn walk(filter: &UserFilter, order: Order, after: Option<&Position>, limit: u32)
 
 /// The meaning of [`UserFilter::matches`].
 fn push_conditions(sql: &mut QueryBuilder<Postgres>, filter: &UserFilter) {
+    let texts = [&filter.email, &filter.first_name, &filter.last_name, &filter.search];
+    if texts.into_iter().flatten().any(|wanted| wanted.contains('\0')) {
+        // No text of PostgreSQL has a NUL in it, not even one that it is asked for; so nobody's has.
+        sql.push(" WHERE false");
+        return;
+    }
     sql.push(" WHERE true");
     for (column, wanted) in [
         ("email_key", &filter.email),

@@ -4,7 +4,7 @@ use portwright_e2e::TestApp;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{ended, file, file_of, files, population, result, send, upload};
+use crate::{ended, file, file_of, population, result, send, upload};
 
 #[tokio::test]
 async fn the_same_file_twice_creates_nobody_twice() {
@@ -31,7 +31,7 @@ async fn a_file_that_is_sent_again_with_its_key_is_one_job() {
         assert_eq!(first.header(name), again.header(name));
     }
     assert!(first.headers.iter().chain(&again.headers).all(|(name, _)| !name.as_str().contains("sha256")));
-    assert_eq!(files(&app, "imports"), 1, "the file is kept once");
+    assert_eq!(app.stored_files("imports"), 1, "the file is kept once");
 
     // One letter is another file, although it is as long.
     let other = text.replacen("user7@", "user_@", 1);
@@ -42,7 +42,7 @@ async fn a_file_that_is_sent_again_with_its_key_is_one_job() {
         .send(other_type.header("idempotency-key", "the-key"))
         .await
         .expect_problem(422, "idempotency-key-reused");
-    assert_eq!(files(&app, "imports"), 1);
+    assert_eq!(app.stored_files("imports"), 1);
     admin.send(with_key(text)).await.expect(202);
 }
 

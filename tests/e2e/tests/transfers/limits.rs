@@ -4,7 +4,7 @@ use futures::stream::repeat_with;
 use portwright_e2e::TestApp;
 use reqwest::Body;
 
-use crate::{HEADER, ended, files, send, upload};
+use crate::{HEADER, ended, send, upload};
 
 const MIB: usize = 1024 * 1024;
 
@@ -44,5 +44,5 @@ async fn a_queue_that_takes_no_jobs_is_told_and_keeps_no_file() {
     let refused = send(&admin, HEADER).await;
     refused.expect(503);
     assert!(!refused.header("retry-after").is_empty());
-    assert_eq!(files(&app, "imports"), 0);
+    assert_eq!(app.stored_files("imports"), 0);
 }

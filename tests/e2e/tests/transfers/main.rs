@@ -60,19 +60,13 @@ pub(crate) async fn population(admin: &Caller) -> u64 {
     admin.get("/users?limit=1").await.body(200)["pagination"]["total"].as_u64().expect("a number")
 }
 
-/// How many files there are in a folder of the storage.
-pub(crate) fn files(app: &TestApp, folder: &str) -> usize {
-    let folder = app.data_dir().join("storage/objects").join(format!("{folder}+"));
-    std::fs::read_dir(folder).map_or(0, Iterator::count)
-}
-
 /// Waits until there are no uploads any more, which is a matter of moments when their jobs have ended.
 pub(crate) async fn until_cleared(app: &TestApp) {
     for _ in 0..2_000 {
-        if files(app, "imports") == 0 {
+        if app.stored_files("imports") == 0 {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    panic!("there are still {} uploads", files(app, "imports"));
+    panic!("there are still {} uploads", app.stored_files("imports"));
 }

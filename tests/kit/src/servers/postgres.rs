@@ -8,6 +8,11 @@ use super::Stop;
 use super::shell::{Shell, free_port};
 
 const SCRIPT: &str = include_str!("postgres.sh");
+/// Whom the packages install it for.
+const USER: &str = "postgres";
+/// How often a standby is asked for what it does not show yet: for about ten seconds.
+const LOOKS: u32 = 500;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A server with databases of its own. Its superuser is `postgres`, who needs no password.
 ///
@@ -24,27 +29,25 @@ impl Postgres {
     #[must_use]
     pub fn primary() -> Self {
         let port = free_port();
-        Self::run(port, &[&port.to_string()])
+        Self::told(port, Shell::run_as(USER, SCRIPT, &[&port.to_string()]))
     }
 
     /// A new standby that streams from this server.
     #[must_use]
     pub fn standby(&self) -> Self {
         let port = free_port();
-        Self::run(port, &[&port.to_string(), &self.port.to_string()])
+        Self::told(port, Shell::run_as(USER, SCRIPT, &[&port.to_string(), &self.port.to_string()]))
     }
 
     /// A server that somebody else keeps: it can be asked and given databases, and not be hurt.
     #[must_use]
     pub fn attached(port: u16) -> Self {
-        Self::run(port, &[&port.to_string(), "attached"])
+        Self::told(port, Shell::run(SCRIPT, &[&port.to_string(), "attached"]))
     }
 
-    fn run(port: u16, arguments: &[&str]) -> Self {
-        let server =
-            Self { shell: Shell::run(SCRIPT, "postgres", arguments), port, databases: AtomicU32::new(0) };
-        server.shell.ask("where");
-        server
+    fn told(port: u16, shell: Shell) -> Self {
+        shell.ask("where");
+        Self { shell, port, databases: AtomicU32::new(0) }
     }
 
     /// Where it listens, on 127.0.0.1.
@@ -81,6 +84,29 @@ impl Postgres {
         assert!(loaded, "the server did not read its rules again");
     }
 
+    /// Makes a database that begins as a copy of another, which nobody may be connected to.
+    pub fn create_database(&self, name: &str, template: &str) {
+        // Blocks are copied as files: the log stays short, and standbys copy as well.
+        self.sql(&format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"));
+    }
+
+    /// Waits until a standby shows a database that its primary has.
+    pub fn await_database(&self, name: &str) {
+        let question = format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'");
+        let is_there = (0..LOOKS).any(|look| {
+            if look > 0 {
+                std::thread::sleep(LOOK_EVERY);
+            }
+            self.sql(&question) == "1"
+        });
+        assert!(is_there, "the standby does not follow");
+    }
+
+    /// Removes a database, whoever is connected to it.
+    pub fn drop_database(&self, name: &str) {
+        self.sql(&format!("DROP DATABASE {name} WITH (FORCE)"));
+    }
+
     /// What a statement answers in the database `postgres`, columns joined by `|` and rows by a space.
     pub fn sql(&self, statement: &str) -> String {
         self.shell.ask(&format!("sql {statement}")).trim_end().to_owned()
@@ -91,11 +117,11 @@ impl Postgres {
         self.shell.ask(&format!("sql_in {database} {statement}")).trim_end().to_owned()
     }
 
-    /// Everything that is in a database, as text.
+    /// Every row of every table of a database, in the bytes that the values have; the same for the same rows.
     #[must_use]
-    pub fn dump(&self, database: &str) -> String {
-        let file = self.shell.ask(&format!("dump {database}"));
-        std::fs::read_to_string(file).expect("the dump")
+    pub fn contents(&self, database: &str) -> Vec<u8> {
+        let file = self.shell.ask(&format!("contents {database}"));
+        std::fs::read(file).expect("the shell wrote it")
     }
 
     /// Ends the server; [`Postgres::start`] brings it back.

@@ -1,5 +1,6 @@
 # A PostgreSQL server that lives as long as the input of this script. Arguments: the port, and for a standby the port of
-# its primary, or "attached" if the server is somebody else's and only asked. Each line of input is a command; each is answered with one line, "ok …" or what went wrong.
+# its primary, or "attached" if the server is somebody else's and only asked. Each line of input is a command; each is
+# answered with one line, "ok …" or what went wrong.
 set -uo pipefail
 port=$1
 primary=${2:-}
@@ -49,6 +50,16 @@ sql() {
     psql -XqAt -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres -d "$1" -c "$2" 2>&1 | tr '\n' ' '
 }
 
+# contents DATABASE: binary, so that what is looked for in it is found in columns of bytes, too.
+contents() {
+    local ask=(psql -XqAt -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres -d "$1") tables
+    tables=$("${ask[@]}" -c "SELECT format('%I', relname) FROM pg_class WHERE relkind = 'r'
+        AND relnamespace = 'public'::regnamespace ORDER BY 1") || return 1
+    for table in $tables; do
+        echo "COPY $table TO STDOUT (FORMAT binary);"
+    done | "${ask[@]}" >"$place/contents"
+}
+
 create() {
     if [ -n "$primary" ]; then
         pg_basebackup -D "$data" -h 127.0.0.1 -p "$primary" -U postgres -R -C -S "standby_$port" -c fast >>"$log" 2>&1
@@ -90,7 +101,7 @@ while read -r command argument; do
             read -r database statement <<<"$argument"
             if answer=$(sql "$database" "$statement"); then echo "ok $answer"; else echo "failed: $answer"; fi
             ;;
-        dump) pg_dump --data-only -h 127.0.0.1 -p "$port" -U postgres -f "$place/dump" "$argument" && echo "ok $place/dump" ;;
+        contents) if contents "$argument"; then echo "ok $place/contents"; else echo "failed"; fi ;;
         stop) stop "$argument" && echo ok ;;
         start) if start; then echo ok; else echo "failed: $(tail -3 "$log" | tr '\n' ' ')"; fi ;;
         promote) pg_ctl promote -D "$data" -w >>"$log" 2>&1 && echo ok || echo failed ;;

@@ -43,7 +43,7 @@ impl Redis {
         let port_argument = port.to_string();
         let mut arguments = vec![port_argument.as_str()];
         arguments.extend(options);
-        let server = Self { shell: Shell::run(SCRIPT, "redis", &arguments), port };
+        let server = Self { shell: Shell::run_as("redis", SCRIPT, &arguments), port };
         server.shell.ask("where");
         server
     }

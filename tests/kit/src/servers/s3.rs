@@ -101,6 +101,12 @@ impl S3 {
         locked(&self.shared.asked).iter().filter(|asked| step.includes(**asked)).count()
     }
 
+    /// The keys of all objects that begin with this, in order.
+    #[must_use]
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        self.shared.bucket.keys().into_iter().filter(|key| key.starts_with(prefix)).collect()
+    }
+
     /// How many uploads in parts were begun and neither completed nor removed.
     #[must_use]
     pub fn open_uploads(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// A script that answers each line it is sent with one line: what was asked for, or an error.
 pub(super) struct Shell {
@@ -18,16 +18,23 @@ struct Pipe {
 
 impl Shell {
     /// Runs the script as this user, if we may choose: database servers refuse to be run by root.
-    pub(super) fn run(script: &str, user: &str, arguments: &[&str]) -> Self {
+    pub(super) fn run_as(user: &str, script: &str, arguments: &[&str]) -> Self {
         let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
-        let mut command = if is_root {
-            let mut command = Command::new("runuser");
-            command.args(["-u", user, "--", "bash"]);
-            command
-        } else {
-            Command::new("bash")
-        };
-        let mut child = command
+        if !is_root {
+            return Self::run(script, arguments);
+        }
+        let mut command = Command::new("runuser");
+        command.args(["-u", user, "--", "bash"]);
+        Self::begin(command, script, arguments)
+    }
+
+    /// Runs the script as whoever runs the test.
+    pub(super) fn run(script: &str, arguments: &[&str]) -> Self {
+        Self::begin(Command::new("bash"), script, arguments)
+    }
+
+    fn begin(mut bash: Command, script: &str, arguments: &[&str]) -> Self {
+        let mut child = bash
             .args(["-c", script, "server"])
             .args(arguments)
             .current_dir("/")
@@ -57,10 +64,8 @@ impl Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
-        // The end of its input is what the shell waits for.
-        if let Ok(pipe) = self.pipe.get_mut() {
-            pipe.take();
-        }
+        // The end of its input is what the shell waits for, also after an answer that made the test panic.
+        self.pipe.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         // If it is gone already, there is nothing to wait for.
         let _ = self.child.wait();
     }

@@ -80,9 +80,10 @@ fn filters() -> Vec<UserFilter> {
         UserFilter { is_active: Some(false), role: Some(Role::Admin), ..all.clone() },
         UserFilter { is_active: Some(true), search: text("a"), first_name: text("d"), ..all.clone() },
     ];
-    for wanted in
-        ["", "ada", "STRASSE", "straße", "%", "a_b", "ﬁ", "fin", "i\u{307}", "ärger", "本", "nobody", "'"]
-    {
+    for wanted in [
+        "", "ada", "STRASSE", "straße", "%", "a_b", "ﬁ", "fin", "i\u{307}", "ärger", "本", "nobody", "'",
+        "\0",
+    ] {
         filters.push(UserFilter { search: text(wanted), ..all.clone() });
     }
     filters.extend(Role::ALL.map(|role| UserFilter { role: Some(role), ..all.clone() }));

@@ -73,6 +73,10 @@ impl Contents {
 }
 
 impl Bucket {
+    pub(super) fn keys(&self) -> Vec<String> {
+        locked(&self.0).objects.keys().cloned().collect()
+    }
+
     pub(super) fn open_uploads(&self) -> usize {
         locked(&self.0).uploads.len()
     }
