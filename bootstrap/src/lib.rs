@@ -13,6 +13,7 @@ pub mod first_run;
 pub mod first_run_file;
 pub mod lifecycle;
 pub mod lifeline;
+mod moving;
 pub mod output;
 pub mod passphrase;
 pub mod port;

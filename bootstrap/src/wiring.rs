@@ -282,7 +282,7 @@ pub fn reach(
     Arc::new(api(services, ports, policy, draining))
 }
 
-fn signing_key(config: &Config) -> Result<SigningKey, Failure> {
+pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Failure> {
     let key = match &config.jwt.key {
         SigningKeySource::DataDir => SigningKey::create(&config.data_dir.join(KEY_FILE)),
         SigningKeySource::File(path) => SigningKey::load(path),

@@ -24,7 +24,7 @@ fn duration(nanos: i64) -> Duration {
     Duration::from_nanos(nanos.unsigned_abs())
 }
 
-fn job(row: &PgRow) -> Result<NewJob, sqlx::Error> {
+pub(crate) fn job(row: &PgRow) -> Result<NewJob, sqlx::Error> {
     let invalid = |invalid: Invalid| sqlx::Error::Decode(Box::new(invalid));
     let time = |column: usize| row.try_get(column).map(duration);
     let first_wait = time(7)?;

@@ -40,7 +40,7 @@ async fn round_trip(config: &Storage, ambient: &Ambient) -> Finding {
     const CHECK: &str = "storage.write";
     let storage = match open_storage(config, ambient.clock.clone()).await {
         Ok(storage) => storage,
-        Err(failure) => return failed(CHECK, failure).remove(0),
+        Err(failure) => return failed(CHECK, &failure).remove(0),
     };
     let health = StorageHealth::of(storage, ambient.ids.clone()).check().await;
     if health.status == HealthStatus::Pass {
