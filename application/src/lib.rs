@@ -33,5 +33,6 @@ pub use operators::Operators;
 pub use primes::Primes;
 pub use services::{Policy, Ports, Services, task_registry};
 pub use sessions::{SessionError, Sessions, SignedIn};
+pub use sign_in_limit::SIGN_IN_POLICIES;
 pub use transact::Committed;
 pub use users::{UserError, Users};

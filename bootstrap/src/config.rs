@@ -17,6 +17,7 @@ mod misspelt;
 mod origins;
 mod outside;
 mod reader;
+mod redis;
 mod secret;
 mod sources;
 mod storage;
@@ -33,11 +34,12 @@ use portwright_domain::session::SessionLimits;
 use portwright_domain::user::Email;
 use portwright_http::TrustedProxies;
 
-pub use compute::{AppRole, BackoffType, Compute, Jobs, QueueBackend, WorkerCount};
+pub use compute::{AppRole, BackoffType, Compute, Jobs, WorkerCount};
 pub use database::Database;
 pub use origins::Origins;
 pub use outside::Outside;
 pub use reader::{Reading, Setting};
+pub use redis::{Queue, Redis};
 pub use secret::Secret;
 pub use sources::{Origin, Override, Sources};
 pub use storage::Storage;
@@ -77,6 +79,8 @@ pub struct Config {
     pub log: Log,
     /// How long stopping takes.
     pub shutdown: Shutdown,
+    /// Where jobs wait.
+    pub queue: Queue,
     /// How jobs are run.
     pub compute: Compute,
     /// How the queue treats them.

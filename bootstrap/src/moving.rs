@@ -26,7 +26,8 @@ use crate::config::{Config, Database};
 use crate::data_dir::DataDir;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
-use crate::wiring::{Ambient, KEY_FILE, open_storage, postgres, signing_key};
+use crate::open_store::postgres;
+use crate::wiring::{Ambient, KEY_FILE, signing_key, unprotected_storage};
 use crate::{config, servers};
 
 /// What came of it.
@@ -104,7 +105,7 @@ impl Source {
         ambient: &Ambient,
     ) -> Result<Moved, Failure> {
         let files = self.files(config, ambient).await?;
-        let queue = jobs::Carriage::of(&self.data_dir, &config.data_dir);
+        let queue = jobs::Carriage::of(&self.data_dir, config);
         let arrival = import::begin(target, export.since()).await?;
         match arrival {
             Arrival::Done(at) => return Ok(Moved::Before(at)),
@@ -135,8 +136,8 @@ impl Source {
         if stays || !folder.is_dir() {
             return Ok(None);
         }
-        let from = open_storage(&local, ambient.clock.clone()).await?;
-        let to = open_storage(&config.storage, ambient.clock.clone()).await?;
+        let from = unprotected_storage(&local, ambient.clock.clone()).await?;
+        let to = unprotected_storage(&config.storage, ambient.clock.clone()).await?;
         Ok(Some(files::Carriage::new(from, to)))
     }
 

@@ -1,4 +1,4 @@
-//! The worker role: runs jobs of the server on this host, which owns the queue.
+//! The worker role: runs the jobs of the server on this host, which owns the queue, or of every server that shares a Redis.
 //!
 //! ```text
 //!  SIGTERM ──► soft: no more jobs, finish those that run ──────┐
@@ -18,22 +18,23 @@ use std::time::Duration;
 use portwright_application::compute::worker::Ending;
 use portwright_application::compute::{Worker, WorkerOptions};
 use portwright_domain::job::{QueueName, WorkerId};
-use portwright_domain::ports::{JobQueue, Unobserved};
-use portwright_socket::QueueClient;
+use portwright_domain::ports::Unobserved;
+use portwright_domain::{ErrorKind, PortError};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Queue};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::lifecycle::Lifecycle;
 use crate::lifeline::{Lifeline, Said};
+use crate::open_queue::{OpenQueue, away, describe};
 use crate::servers;
 use crate::wiring::{Backstage, Program, wire};
 
-/// How long a worker waits for a server that is about to start.
-const SERVER_STARTS: Duration = Duration::from_mins(1);
+/// How long a worker waits for a server that is about to start, or a Redis.
+const QUEUE_APPEARS: Duration = Duration::from_mins(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How long opening the database may take.
@@ -69,17 +70,15 @@ pub async fn run(
     if let Some(line) = &role.lifeline {
         line.hold(cut.clone()).map_err(|error| no_thread(&error))?;
     }
-    // The services have a client of their own: their calls must not stand between the worker and its lease.
-    let source = Arc::new(QueueClient::of(&config.data_dir));
     let prepare = async {
-        let found = server_that_answers(config, &*source);
-        life.step("find the server", SERVER_STARTS + WIRING, found).await?;
+        let queue = life.step("find the queue", QUEUE_APPEARS + WIRING, queue_that_answers(config)).await?;
         servers::reach_unless_stopped(config, life).await?;
-        let wiring = wire(config, program, Backstage::of_server(config), false);
-        life.step("open the database", WIRING, wiring).await
+        let wiring = wire(config, program, Backstage::without_probes(&queue), false);
+        let app = life.step("open the database", WIRING, wiring).await?;
+        Ok::<_, Failure>((queue, app))
     };
-    let app = tokio::select! {
-        app = prepare => app?,
+    let (OpenQueue { source, patience, .. }, app) = tokio::select! {
+        prepared = prepare => prepared?,
         () = cut.cancelled() => return Ok(Exit::Unavailable),
     };
 
@@ -91,6 +90,7 @@ pub async fn run(
         handlers: Some(handlers),
         ..WorkerOptions::new(role.id)
     };
+    let source = app.layers.job_source(source, patience);
     let worker = Worker::new(source, app.tasks.clone(), Arc::new(Unobserved), options);
     let tasks = app.tasks.keys().map(str::to_owned).collect();
     tracing::debug!(worker = %worker.options().id, "taking jobs");
@@ -141,24 +141,35 @@ async fn report(worker: &Worker, line: Option<&Lifeline>, tasks: Vec<String>) ->
     }
 }
 
-/// Waits for a server that answers, with growing pauses.
-async fn server_that_answers(config: &Config, queue: &dyn JobQueue) -> Result<(), Failure> {
+/// Waits for a queue that answers, with growing pauses. One that can never be ours is not waited for.
+async fn queue_that_answers(config: &Config) -> Result<OpenQueue, Failure> {
     let (began, mut wait) = (Instant::now(), SHORTEST_WAIT);
-    while let Err(error) = queue.queues().await {
-        let server = format!("no server on the data directory {}", config.data_dir.display());
-        if began.elapsed() >= SERVER_STARTS {
-            let problem = Problem::new(format!("{server} ({})", error.detail()));
-            let fix =
-                "start one there (`portwright serve`), or set DATA_DIR to that of a server on this host";
-            return Err(Failure::new(Exit::Unavailable, problem.fix(fix)));
+    loop {
+        let error = match ask(config).await {
+            Ok(queue) => return Ok(queue),
+            Err(error) => error,
+        };
+        if began.elapsed() >= QUEUE_APPEARS || error.kind() == ErrorKind::Misconfigured {
+            return Err(away(config, &error));
         }
         if wait == SHORTEST_WAIT {
-            tracing::warn!(%error, "{server} yet; waiting for one");
+            match &config.queue {
+                Queue::Embedded => {
+                    let directory = config.data_dir.display();
+                    tracing::warn!(%error, "no server on the data directory {directory} yet; waiting for one");
+                }
+                Queue::Redis(_) => tracing::warn!(%error, "{} does not answer yet", describe(&config.queue)),
+            }
         }
         sleep(wait).await;
         wait = (wait * 2).min(LONGEST_WAIT);
     }
-    Ok(())
+}
+
+async fn ask(config: &Config) -> Result<OpenQueue, PortError> {
+    let open = OpenQueue::reach(config).await?;
+    open.queue.queues().await?;
+    Ok(open)
 }
 
 fn no_thread(error: &io::Error) -> Failure {

@@ -10,7 +10,8 @@ use crate::data_dir::DataDir;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::moving::{Moved, Tally, move_up};
-use crate::wiring::{Ambient, postgres};
+use crate::open_store::postgres;
+use crate::wiring::Ambient;
 use crate::{output, servers};
 
 /// One step of the tables, on whichever database.

@@ -9,8 +9,10 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::first_run_file;
 use crate::lifecycle::Lifecycle;
+use crate::open_queue::describe;
+use crate::open_store::OpenStore;
 use crate::serve::start;
-use crate::wiring::{OpenStore, Program};
+use crate::wiring::Program;
 
 /// Serves until told to stop.
 pub(super) async fn run(config: &Config, options: &ServeOptions, program: Program) -> Result<Exit, Failure> {
@@ -30,8 +32,8 @@ pub(super) async fn run(config: &Config, options: &ServeOptions, program: Progra
     });
     let (took, address) = (began.elapsed(), running.address);
     let (app_env, database, workers) = (config.app_env, database.as_str(), config.compute.workers);
-    let storage = &config.storage.to_string();
-    let started = Started { app_env, took, address, database, storage, workers, first_admin };
+    let (queue, storage) = (&describe(&config.queue), &config.storage.to_string());
+    let started = Started { app_env, took, address, database, queue, storage, workers, first_admin };
     banner::announce(&started, config.log.format);
     Ok(running.ended().await)
 }

@@ -21,7 +21,7 @@ use crate::{output, passphrase, servers};
 /// Does what was asked.
 pub(super) async fn run(config: &Config, command: Users) -> Result<Exit, Failure> {
     servers::reach(config).await?;
-    let app = wire(config, Program::product(), Backstage::of_server(config), false).await?;
+    let app = wire(config, Program::product(), Backstage::unasked(config), false).await?;
     let done = carry_out(&app.services.operators, command).await;
     app.store.close().await;
     done.map(|()| Exit::Done)

@@ -1,6 +1,6 @@
 //! Variables that the product promises and this version cannot obey.
 //!
-//! To ignore one would be a lie: whoever sets `REDIS_URL` believes that the data goes there. So setting one is a
+//! To ignore one would be a lie: whoever sets `MANAGEMENT_PORT` believes that somebody listens there. So setting one is a
 //! problem, unless it is set to nothing.
 
 /// Variables that come together.
@@ -12,22 +12,8 @@ pub(super) struct Later {
     pub(super) names: &'static [&'static str],
 }
 
-pub(super) static LATER: &[Later] = &[
-    Later {
-        feature: "Redis",
-        instead: "jobs are kept in SQLite, and rate limits are counted in the process",
-        names: &[
-            "REDIS_URL",
-            "REDIS_HOST",
-            "REDIS_PORT",
-            "REDIS_PASSWORD",
-            "REDIS_PASSWORD_FILE",
-            "REDIS_DB",
-            "REDIS_CLUSTER_NODES",
-        ],
-    },
-    Later { feature: "metrics", instead: "there are no metrics", names: &["MANAGEMENT_PORT"] },
-];
+pub(super) static LATER: &[Later] =
+    &[Later { feature: "metrics", instead: "there are no metrics", names: &["MANAGEMENT_PORT"] }];
 
 /// What the variable will configure, if it is one of them.
 pub(super) fn find(name: &str) -> Option<&'static Later> {

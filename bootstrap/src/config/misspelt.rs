@@ -93,7 +93,7 @@ fn known_names() -> impl Iterator<Item = String> {
 
 /// What Kubernetes tells every pod about a service named `redis`: `REDIS_SERVICE_HOST`, `REDIS_PORT=tcp://…`,
 /// `REDIS_PORT_6379_TCP_ADDR`. Nobody wrote that.
-fn is_service_link(entry: &Entry) -> bool {
+pub(super) fn is_service_link(entry: &Entry) -> bool {
     let name = entry.name.as_str();
     let names_a_port = name.split_once("_PORT_").is_some_and(|(_, rest)| {
         rest.split('_').next().is_some_and(|port| port.parse::<u16>().is_ok())

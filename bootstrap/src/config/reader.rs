@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::secret::REDACTED;
+use super::misspelt::is_service_link;
+use super::secret::{REDACTED, without_password};
 use super::sources::{Entry, Origin, Sources, read_text};
 use super::variables::{Spec, Variable};
 use super::{AppEnv, Config, Outside};
@@ -117,7 +118,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Everything that was said about the variable, the strongest first. To be empty is not to be set: that is what
-    /// container files do with what they pass on.
+    /// container files do with what they pass on; and what Kubernetes tells of a service that is named like one of ours is
+    /// not about us.
     fn candidates(&mut self, spec: &Spec) -> Vec<&'a Entry> {
         let mut found = Vec::new();
         for name in spec.names() {
@@ -125,6 +127,7 @@ impl<'a> Reader<'a> {
             let entries = self.sources.entries.iter().filter(|entry| {
                 (entry.name == name || file.as_ref() == Some(&entry.name))
                     && entry.value.as_deref() != Some("")
+                    && !is_service_link(entry)
             });
             let entries: Vec<&Entry> = entries.collect();
             for pair in entries.windows(2) {
@@ -144,7 +147,8 @@ impl<'a> Reader<'a> {
 /// How a value is shown, and where it is from.
 fn given(spec: &Spec, entry: &Entry) -> Given {
     let shown = match &entry.value {
-        Some(text) if !spec.secret || is_file(spec, entry) => text.clone(),
+        Some(text) if is_file(spec, entry) => text.clone(),
+        Some(text) if !spec.secret => without_password(text),
         Some(_) => REDACTED.to_owned(),
         None => "(no UTF-8)".to_owned(),
     };

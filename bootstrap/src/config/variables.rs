@@ -4,6 +4,7 @@
 mod compute;
 mod database;
 mod parse;
+mod redis;
 mod spec;
 mod storage;
 
@@ -21,6 +22,7 @@ use DefaultValue::{ByEnv, Is, Unset};
 
 pub(super) use compute::*;
 pub(super) use database::*;
+pub(super) use redis::*;
 pub(super) use spec::Variable;
 pub use spec::{DefaultValue, Spec};
 pub(super) use storage::*;
@@ -46,6 +48,14 @@ pub static ALL: &[&Spec] = &[
     &DB_SSLMODE.spec,
     &DB_REPLICA_HOSTS.spec,
     &DB_CONNECTION_LIMIT.spec,
+    &REDIS_URL.spec,
+    &REDIS_HOST.spec,
+    &REDIS_PORT.spec,
+    &REDIS_PASSWORD.spec,
+    &REDIS_DB.spec,
+    &REDIS_CLUSTER_NODES.spec,
+    &REDIS_NAMESPACE.spec,
+    &REDIS_MAY_LOSE_JOBS.spec,
     &STORAGE_STRATEGY.spec,
     &STORAGE_ENDPOINT.spec,
     &STORAGE_REGION.spec,

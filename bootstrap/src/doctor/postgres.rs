@@ -9,8 +9,8 @@ use portwright_postgres::diagnosis::{self, Facts, Found, Role};
 use super::db::{drift, failed};
 use super::{Finding, clock_of};
 use crate::config::{AppEnv, Config, Outside, Secret};
+use crate::open_store;
 use crate::servers::Server;
-use crate::wiring;
 
 const USUAL_PORT: u16 = 5432;
 
@@ -28,7 +28,7 @@ pub(super) async fn examine(
     config: Option<&Config>,
     clock: &dyn Clock,
 ) -> Vec<Finding> {
-    let servers = match wiring::postgres(urls, connections) {
+    let servers = match open_store::postgres(urls, connections) {
         Ok(servers) => servers,
         Err(failure) => return failed("db.reach", &failure),
     };

@@ -15,7 +15,7 @@ use portwright_domain::ports::Store;
 use portwright_sqlite::{SqliteConfig, SqliteStore};
 use portwright_testkit::builders::{JobBuilder, SessionBuilder, UserBuilder};
 use portwright_testkit::pictures::picture;
-use portwright_testkit::servers::{Postgres, S3};
+use portwright_testkit::servers::{Postgres, Redis, S3};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -252,5 +252,30 @@ async fn to_another_data_directory_the_queue_is_copied() {
     let admin = server.api().with_session(admin.session);
     let jobs = admin.get("/jobs").await.expect(200);
     assert_eq!(jobs["data"][0]["state"], "ready", "{jobs}");
+    assert_eq!(server.stop().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn to_another_queue_jobs_go_that_have_not_ended() {
+    let (place, target, redis) = (Place::empty(), Target::new(), Redis::new());
+    let server = place.serve().await;
+    let admin = place.first_admin(&server).await;
+    let cancelled = admin.begin("/compute/primes", &json!({"below": 10})).await;
+    place.run(["jobs", "cancel", "--yes", &cancelled]).await.expect(0);
+    let job = admin.begin("/compute/primes", &json!({"below": 100})).await;
+    place.run(["jobs", "pause", "cpu"]).await.expect(0);
+    assert_eq!(server.stop().await.code, Some(0));
+
+    let report = ran(command(&place, &target).env("REDIS_URL", redis.url()), b"").await;
+    assert!(report.expect(0).contains("1 jobs"), "{}", report.stdout);
+    assert!(report.stdout.contains("1 that have ended stay behind"), "{}", report.stdout);
+    let mut serve = place.command(["serve"]);
+    serve.envs(target.variables()).env("DATABASE_URL", target.url()).env("REDIS_URL", redis.url());
+    let server = Server::start(serve.env("COMPUTE_AUTO_SPAWN", "true").env("COMPUTE_MAX_WORKERS", "1")).await;
+    let admin = server.api().with_session(admin.session);
+    assert_eq!(state_of(&admin, &job).await, "ready", "its queue is still paused");
+    let mut resume = place.command(["jobs", "resume", "cpu"]);
+    ran(resume.env("REDIS_URL", redis.url()), b"").await.expect(0);
+    until("the job is run", async || state_of(&admin, &job).await == "succeeded").await;
     assert_eq!(server.stop().await.code, Some(0));
 }
