@@ -1,5 +1,7 @@
 //! The command line: what can be asked for. What is done about it is in `commands`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use portwright_domain::access::Role;
@@ -53,9 +55,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Bring the database to this version, or see how far it is
-    #[command(subcommand)]
-    Migrate(Migrate),
+    /// Bring the database to this version, see how far it is, or move everything from SQLite to PostgreSQL
+    Migrate(MigrateCommand),
     /// Print the OpenAPI document
     Openapi {
         /// Write openapi/openapi.json instead
@@ -108,6 +109,21 @@ pub struct ServeOptions {
     /// Start no workers, which wins over `COMPUTE_AUTO_SPAWN`.
     #[arg(long, help = "Start no workers, as COMPUTE_AUTO_SPAWN=false")]
     pub no_workers: bool,
+}
+
+/// Migrations of one database, or a move to another.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct MigrateCommand {
+    /// What to do about migrations; without it, everything moves.
+    #[command(subcommand)]
+    pub command: Option<Migrate>,
+    /// The SQLite database to move from, with the files and jobs beside it
+    #[arg(long, value_name = "sqlite://FILE", value_parser = sqlite_file, required = true)]
+    pub from: Option<PathBuf>,
+    /// The PostgreSQL database to move to, which wins over `DATABASE_URL`.
+    #[arg(long, value_name = "postgres://…", help = "The database to move to [env: DATABASE_URL]")]
+    pub to: Option<String>,
 }
 
 /// What to do about migrations.
@@ -231,6 +247,13 @@ pub enum HealthCheck {
     Ready,
 }
 
+fn sqlite_file(text: &str) -> Result<PathBuf, String> {
+    let file = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:"));
+    file.filter(|file| !file.is_empty())
+        .map(PathBuf::from)
+        .ok_or_else(|| "not sqlite:// and a file".to_owned())
+}
+
 fn email(text: &str) -> Result<Email, String> {
     Email::parse(text).map_err(|invalid| invalid.to_string())
 }
@@ -251,6 +274,9 @@ impl Cli {
             decide("COMPUTE_APP_ROLE", "--role", options.role.clone());
             let spawn = options.no_workers.then(|| "false".to_owned());
             decide("COMPUTE_AUTO_SPAWN", "--no-workers", spawn);
+        }
+        if let Command::Migrate(options) = &command {
+            decide("DATABASE_URL", "--to", options.to.clone());
         }
         if let Command::Worker(options) = &command {
             let concurrency = options.concurrency.map(|jobs| jobs.to_string());
@@ -325,6 +351,10 @@ mod tests {
             &["users", "set-password"],
             &["health", "wealthy"],
             &["doctor", "who"],
+            &["migrate"],
+            &["migrate", "--from", "data/portwright.db"],
+            &["migrate", "--to", "postgres://db/app"],
+            &["migrate", "--from", "sqlite://a.db", "up"],
             &["demo", "--email", "nobody"],
             &["demo", "stress", "--jobs", "0"],
             &["demo", "stress", "--jobs", "17"],

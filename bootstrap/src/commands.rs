@@ -81,7 +81,7 @@ fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
         Command::Tasks { json } => tasks::run(&prepare(overrides, Usual::Command)?, program, json)?,
         Command::Migrate(command) => {
             let config = prepare(overrides, Usual::Command)?;
-            return block_on(migrate::run(&config, command));
+            return block_on(migrate::run(&config, command, &program.ambient));
         }
         Command::Openapi { write } => openapi::run(write)?,
         Command::Users(command) => {

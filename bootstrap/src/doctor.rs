@@ -8,6 +8,7 @@ mod db;
 mod place;
 mod postgres;
 mod queue;
+mod redis;
 mod storage;
 
 use std::time::Duration;
@@ -86,11 +87,17 @@ pub async fn examine(reading: &Reading, topic: Option<Topic>, ambient: &Ambient)
             None => Vec::new(),
         }
     };
-    let (db, storage, queue) =
-        tokio::join!(bounded("db.time", db), bounded("storage.time", storage), bounded("queue.time", queue));
+    let redis =
+        async { if is_asked(Topic::Redis) { redis::examine(outside, clock).await } else { Vec::new() } };
+    let (db, redis, storage, queue) = tokio::join!(
+        bounded("db.time", db),
+        bounded("redis.time", redis),
+        bounded("storage.time", storage),
+        bounded("queue.time", queue)
+    );
     let auth = config.filter(|_| is_asked(Topic::Auth)).map(auth::examine).unwrap_or_default();
     let place = place::examine(reading, topic.is_none());
-    [place, db, storage, queue, auth].concat()
+    [place, db, redis, storage, queue, auth].concat()
 }
 
 async fn bounded(check: &'static str, work: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {

@@ -14,6 +14,7 @@ pub mod first_run;
 pub mod first_run_file;
 pub mod lifecycle;
 pub mod lifeline;
+mod moving;
 pub mod open_queue;
 pub mod open_store;
 pub mod output;

@@ -10,10 +10,11 @@ use portwright_domain::ErrorKind;
 use portwright_domain::ports::Obstacle;
 use portwright_postgres::diagnosis::{Found, Role};
 
-use crate::config::{Config, Database, Origins, Outside, Storage};
+use crate::config::{Config, Database, Origins, Outside, Redis, Storage};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::lifecycle::Lifecycle;
+use crate::open_queue;
 use crate::open_store::postgres;
 pub(crate) use hint::Server;
 
@@ -44,7 +45,7 @@ pub async fn reach_unless_stopped(config: &Config, life: &Lifecycle) -> Result<(
 /// # Errors
 /// As for [`reach`].
 pub async fn reach_database(config: &Config) -> Result<(), Failure> {
-    let outside = Outside { storage: None, ..Outside::from(config) };
+    let outside = Outside { storage: None, redis: None, ..Outside::from(config) };
     match blocked(&outside).await {
         found if found.is_empty() => Ok(()),
         found => Err(failure(found)),
@@ -74,11 +75,12 @@ fn failure(found: Vec<Blocked>) -> Failure {
 /// Asks all of them at once.
 async fn blocked(outside: &Outside) -> Vec<Blocked> {
     let origins = &outside.origins;
-    let (database, storage) = tokio::join!(
+    let (database, redis, storage) = tokio::join!(
         database(outside.database.as_ref(), origins),
+        redis(outside.redis.as_ref(), origins),
         storage(outside.storage.as_ref(), origins)
     );
-    database.into_iter().chain(storage).collect()
+    database.into_iter().chain(redis).chain(storage).collect()
 }
 
 /// Why the database cannot be used; nothing if it can, even if a replica cannot.
@@ -104,6 +106,19 @@ async fn database(database: Option<&Database>, origins: &Origins) -> Vec<Blocked
         Server::postgres(it, at, origins).blocked(&obstacle, origins)
     };
     found.iter().enumerate().map(refused).collect()
+}
+
+/// Why Redis cannot be used; nothing if one of its servers answers, since the others are found through it.
+async fn redis(redis: Option<&Redis>, origins: &Origins) -> Vec<Blocked> {
+    let Some(Ok(servers)) = redis.map(open_queue::servers) else {
+        return Vec::new();
+    };
+    let found = portwright_redis::diagnosis::look(&servers).await;
+    let refused = found.iter().map(|it| {
+        let obstacle = it.obstacle.as_ref()?;
+        Some(Server::redis(it, origins).blocked(obstacle, origins))
+    });
+    refused.collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
 /// Why the bucket cannot be used.

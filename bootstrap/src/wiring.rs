@@ -117,8 +117,8 @@ pub struct App {
     pub store: OpenStore,
 }
 
-/// Opens the storage that the configuration names, with nothing before it.
-pub(crate) async fn open_storage(
+/// Opens the storage that the configuration names, for whoever wants to hear of every failure.
+pub(crate) async fn unprotected_storage(
     config: &config::Storage,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Storage>, Failure> {
@@ -129,12 +129,20 @@ pub(crate) async fn open_storage(
     })
 }
 
-/// How long the storage is waited for.
-const fn patience_with(storage: &config::Storage) -> StoragePolicy {
-    match storage {
+/// Opens the storage that the configuration names. What looks after its health asks it directly: it tells how the storage
+/// is, not how calls went lately.
+async fn open_storage(
+    config: &config::Storage,
+    Ambient { clock, ids }: Ambient,
+    layers: &Layers,
+) -> Result<(Arc<dyn Storage>, Arc<dyn HealthProbe>), Failure> {
+    let policy = match config {
         config::Storage::S3(_) => StoragePolicy::REMOTE,
         config::Storage::Local { .. } | config::Storage::Memory => StoragePolicy::LOCAL,
-    }
+    };
+    let storage = unprotected_storage(config, clock).await?;
+    let health = dispensable(StorageHealth::of(storage.clone(), ids));
+    Ok((layers.storage(storage, policy), health))
 }
 
 /// Builds the application.
@@ -148,7 +156,7 @@ pub async fn wire(
     migrate: bool,
 ) -> Result<App, Failure> {
     // What surrounds us
-    let Program { ambient: Ambient { clock, ids }, tasks } = program;
+    let Program { ambient, tasks } = program;
     let observer: Arc<dyn Observer> = Arc::new(Unobserved);
     let layers = Layers::new(observer.clone());
 
@@ -157,10 +165,8 @@ pub async fn wire(
     let (store, store_health) = open_store.ports(&layers);
     let Backstage { queue, patience, probes } = backstage;
     let queue = layers.job_queue(queue, patience);
-    let storage = open_storage(&config.storage, clock.clone()).await?;
-    // It tells how the storage is, not how calls went lately: so it asks past the layers.
-    let storage_health = dispensable(StorageHealth::of(storage.clone(), ids.clone()));
-    let storage = layers.storage(storage, patience_with(&config.storage));
+    let (storage, storage_health) = open_storage(&config.storage, ambient.clone(), &layers).await?;
+    let Ambient { clock, ids } = ambient;
     let key = signing_key(config)?;
     let tokens = Arc::new(JwtIssuer::new(&key, ISSUER, ISSUER));
     let sealer = Arc::new(AeadSealer::new(&key));

@@ -37,7 +37,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-fn record(row: &PgRow, key: IdempotencyKey) -> Result<IdempotencyRecord, sqlx::Error> {
+pub(crate) fn record(row: &PgRow, key: IdempotencyKey) -> Result<IdempotencyRecord, sqlx::Error> {
     let undecodable = |error: serde_json::Error| sqlx::Error::Decode(Box::new(error));
     let fingerprint =
         row.try_get::<&[u8], _>(0)?.try_into().map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))?;

@@ -3,8 +3,10 @@
 mod config;
 pub mod diagnosis;
 mod error;
+pub mod export;
 mod health;
 mod idempotency;
+pub mod import;
 mod lsn;
 pub mod migrate;
 mod outbox;

@@ -90,7 +90,10 @@ pub async fn up(config: &PostgresConfig) -> Result<Vec<Migration>, PortError> {
 }
 
 /// The primary, or else a standby if that will do.
-async fn connect_to_any(config: &PostgresConfig, to_write: bool) -> Result<PgConnection, PortError> {
+pub(crate) async fn connect_to_any(
+    config: &PostgresConfig,
+    to_write: bool,
+) -> Result<PgConnection, PortError> {
     let (mut standby, mut refusal) = (None, None);
     for server in &config.servers {
         let looked = async {

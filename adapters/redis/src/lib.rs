@@ -3,6 +3,7 @@
 mod cache;
 mod config;
 mod connection;
+pub mod diagnosis;
 mod error;
 mod health;
 mod job_queue;

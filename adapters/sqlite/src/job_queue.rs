@@ -13,6 +13,7 @@
 
 mod columns;
 mod disk;
+pub(crate) mod export;
 mod followers;
 mod hand_back;
 mod leases;

@@ -3,6 +3,7 @@
 mod config;
 pub mod diagnosis;
 mod error;
+pub mod export;
 mod health;
 mod idempotency;
 mod job_queue;

@@ -145,7 +145,10 @@ async fn record(connection: &mut SqliteConnection, migration: &Migration) -> Res
     Ok(())
 }
 
-async fn status_of(connection: &mut SqliteConnection, wanted: &[Migration]) -> Result<Status, PortError> {
+pub(crate) async fn status_of(
+    connection: &mut SqliteConnection,
+    wanted: &[Migration],
+) -> Result<Status, PortError> {
     let failed = |error| port_error("store.migrate", error);
     let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
         .fetch_all(&mut *connection)

@@ -32,6 +32,11 @@ pub(crate) fn reader(path: &Path) -> SqliteConnectOptions {
     connection(path).pragma("query_only", "true")
 }
 
+/// A connection that could not write if it wanted to, nor folds the log into the file when it is closed.
+pub(crate) fn spectator(path: &Path) -> SqliteConnectOptions {
+    connection(path).read_only(true)
+}
+
 fn connection(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -114,7 +119,7 @@ pub(crate) fn at_path(path: &Path, error: PortError) -> PortError {
 
 /// The log and its index get the mode of the file whenever SQLite makes them anew; this time they were made before it.
 #[cfg(unix)]
-fn restrict_to_owner(path: &Path) -> std::io::Result<()> {
+pub(crate) fn restrict_to_owner(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
 
     for file in [path.to_owned(), wal::beside(path, "-wal"), wal::beside(path, "-shm")] {
@@ -127,6 +132,6 @@ fn restrict_to_owner(path: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn restrict_to_owner(_: &Path) -> std::io::Result<()> {
+pub(crate) fn restrict_to_owner(_: &Path) -> std::io::Result<()> {
     Ok(())
 }

@@ -30,7 +30,7 @@ macro_rules! select {
     };
 }
 
-fn job(row: &SqliteRow) -> Result<NewJob, sqlx::Error> {
+pub(crate) fn job(row: &SqliteRow) -> Result<NewJob, sqlx::Error> {
     let invalid = |invalid: Invalid| sqlx::Error::Decode(Box::new(invalid));
     let time = |column: usize| row.try_get(column).map(duration);
     let first_wait = time(7)?;

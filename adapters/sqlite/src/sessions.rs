@@ -19,14 +19,18 @@ const FIND_WITH_USER: &str = concat!(
 );
 
 fn session_with_user(row: &SqliteRow) -> Result<(Session, User), sqlx::Error> {
-    let session = Session {
+    Ok((session(row)?, user_at(row, 5)?))
+}
+
+/// The session in the first five columns.
+pub(crate) fn session(row: &SqliteRow) -> Result<Session, sqlx::Error> {
+    Ok(Session {
         id: SessionId(row.try_get(0)?),
         user_id: UserId(row.try_get(1)?),
         generation: Generation(row.try_get(2)?),
         created_at: Timestamp::from_unix_micros(row.try_get(3)?),
         expires_at: Timestamp::from_unix_micros(row.try_get(4)?),
-    };
-    Ok((session, user_at(row, 5)?))
+    })
 }
 
 #[async_trait]

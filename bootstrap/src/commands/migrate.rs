@@ -1,15 +1,17 @@
-//! `portwright migrate`: brings the database to this version, or tells how far it is.
+//! `portwright migrate`: brings the database to this version, tells how far it is, or moves everything to another one.
 
 use portwright_domain::Timestamp;
 use portwright_sqlite::SqliteConfig;
 use serde_json::json;
 
-use crate::cli::Migrate;
+use crate::cli::{Migrate, MigrateCommand};
 use crate::config::{Config, Database};
 use crate::data_dir::DataDir;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::moving::{Moved, Tally, move_up};
 use crate::open_store::postgres;
+use crate::wiring::Ambient;
 use crate::{output, servers};
 
 /// One step of the tables, on whichever database.
@@ -41,7 +43,42 @@ macro_rules! status {
 }
 
 /// Does what was asked; [`Exit::Failed`] if a check found something missing.
-pub(super) async fn run(config: &Config, command: Migrate) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    config: &Config,
+    command: MigrateCommand,
+    ambient: &Ambient,
+) -> Result<Exit, Failure> {
+    match command {
+        MigrateCommand { command: Some(command), .. } => migrate(config, command).await,
+        MigrateCommand { from: Some(from), .. } => {
+            // On the heap, since the other commands would carry it otherwise.
+            let moved = Box::pin(move_up(config, &from, ambient)).await?;
+            output::print(&as_report(&moved))?;
+            Ok(Exit::Done)
+        }
+        // The parser asks for one of them.
+        MigrateCommand { .. } => Ok(Exit::Usage),
+    }
+}
+
+fn as_report(moved: &Moved) -> String {
+    match moved {
+        Moved::Before(at) => format!("this database was moved there at {at}; nothing was changed\n"),
+        Moved::Now { tallies, hints } => {
+            let line = |it: &Tally| {
+                let digest = it.digest();
+                let digest = digest.get(..16).unwrap_or(&digest);
+                let note = it.note.as_ref().map(|note| format!("  {note}")).unwrap_or_default();
+                format!("{:>9} {:<31} sha256 {digest}…{note}\n", it.count, it.name)
+            };
+            let hints = hints.iter().map(|hint| format!("note: {hint}\n"));
+            let done = "everything was read back and is the same; the source was not changed\n".to_owned();
+            tallies.iter().map(line).chain([done]).chain(hints).collect()
+        }
+    }
+}
+
+async fn migrate(config: &Config, command: Migrate) -> Result<Exit, Failure> {
     servers::reach_database(config).await?;
     match command {
         Migrate::Up => {

@@ -42,6 +42,7 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
     let storage = storage::read(reader, data_dir.as_deref());
     outside.database.clone_from(&database);
     outside.storage.clone_from(&storage);
+    outside.redis.clone_from(&redis);
     let jwt = jwt(reader);
     let session = session(reader);
     let registration = reader.read(&v::REGISTRATION);

@@ -7,6 +7,7 @@ use std::path::Path;
 use portwright_domain::ports::Clock;
 use portwright_sqlite::SqliteConfig;
 
+use super::place::others_get_in;
 use super::{Finding, postgres};
 use crate::config::{Config, Database, Outside};
 use crate::failure::Failure;
@@ -39,7 +40,7 @@ pub(super) async fn sqlite(check: &'static str, file: &Path, name: &str) -> Vec<
     };
     let facts = match portwright_sqlite::diagnosis::look(file).await {
         Ok(facts) => facts,
-        Err(error) => return failed(check, error.into()),
+        Err(error) => return failed(check, &error.into()),
     };
     let [size, log] = [facts.bytes, facts.log_bytes].map(|bytes| format!("{} KiB", bytes.div_ceil(1 << 10)));
     let mode = metadata.permissions().mode() & 0o777;
@@ -49,7 +50,7 @@ pub(super) async fn sqlite(check: &'static str, file: &Path, name: &str) -> Vec<
             format!("{name}: {shown} is damaged ({damage})"),
             "restore it from a backup, or move it away to begin without it",
         ),
-        None if mode & 0o077 != 0 => Finding::warn(
+        None if others_get_in(mode) => Finding::warn(
             check,
             format!("{name}: others may read {shown} (mode {mode:03o})"),
             format!("chmod 600 {shown}"),
@@ -67,7 +68,7 @@ async fn migrations(file: &Path) -> Finding {
     const CHECK: &str = "db.migrations";
     match portwright_sqlite::migrate::status(&SqliteConfig::at(file)).await {
         Ok(status) => drift(status.applied.len(), status.pending.len()),
-        Err(error) => failed(CHECK, error.into()).remove(0),
+        Err(error) => failed(CHECK, &error.into()).remove(0),
     }
 }
 
@@ -86,6 +87,6 @@ pub(super) fn drift(applied: usize, pending: usize) -> Finding {
 }
 
 /// Every problem of a failure, as findings of one probe; at least one.
-pub(super) fn failed(check: &'static str, failure: Failure) -> Vec<Finding> {
+pub(super) fn failed(check: &'static str, failure: &Failure) -> Vec<Finding> {
     failure.problems().iter().map(|problem| Finding::failed(check, problem.clone())).collect()
 }

@@ -40,7 +40,7 @@ fn dotenv(reading: &Reading, path: &Path) -> Option<Finding> {
         given.any(|given| matches!(given.origin, Origin::DotEnv(_)) && is_secret(&given.name))
     });
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    Some(if has_secrets && mode & 0o077 != 0 {
+    Some(if has_secrets && others_get_in(mode) {
         let what = format!("others may read .env (mode {mode:03o}), which has secrets in it");
         Finding::warn("config.dotenv", what, "chmod 600 .env")
     } else {
@@ -66,6 +66,11 @@ fn data_dir(config: &Config) -> Vec<Finding> {
     [Some(write), mode(config), disk(existing)].into_iter().flatten().collect()
 }
 
+/// Whether the permissions let anybody in but the owner.
+pub(super) const fn others_get_in(mode: u32) -> bool {
+    mode & 0o077 > 0
+}
+
 /// A relative path of one name has the empty path above it.
 fn here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
@@ -75,7 +80,7 @@ fn here(path: &Path) -> &Path {
 fn mode(config: &Config) -> Option<Finding> {
     let path = config.data_dir.display();
     let mode = fs::metadata(&config.data_dir).ok()?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
+    if !others_get_in(mode) {
         return Some(Finding::pass("data-dir.mode", format!("{path} is its owner's alone")));
     }
     let what = format!("others get into {path} (mode {mode:03o})");

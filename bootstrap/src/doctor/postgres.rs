@@ -30,7 +30,7 @@ pub(super) async fn examine(
 ) -> Vec<Finding> {
     let servers = match open_store::postgres(urls, connections) {
         Ok(servers) => servers,
-        Err(failure) => return failed("db.reach", failure),
+        Err(failure) => return failed("db.reach", &failure),
     };
     let looked = diagnosis::look(&servers).await;
     let (mut found, mut reached) = (Vec::new(), Vec::new());
@@ -188,7 +188,7 @@ async fn migrations(servers: &PostgresConfig, reached: &[Reached<'_>]) -> Findin
     const PATIENCE: Duration = Duration::from_secs(10);
     let status = match tokio::time::timeout(PATIENCE, portwright_postgres::migrate::status(servers)).await {
         Ok(Ok(status)) => status,
-        Ok(Err(error)) => return failed(CHECK, error.into()).remove(0),
+        Ok(Err(error)) => return failed(CHECK, &error.into()).remove(0),
         Err(_elapsed) => {
             return Finding::fail(
                 CHECK,

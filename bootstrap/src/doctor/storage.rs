@@ -7,7 +7,7 @@ use super::Finding;
 use super::db::failed;
 use crate::config::{Outside, Storage};
 use crate::servers::Server;
-use crate::wiring::{Ambient, open_storage};
+use crate::wiring::{Ambient, unprotected_storage};
 
 pub(super) async fn examine(outside: &Outside, ambient: &Ambient) -> Vec<Finding> {
     let Some(config) = &outside.storage else {
@@ -38,9 +38,9 @@ pub(super) async fn examine(outside: &Outside, ambient: &Ambient) -> Vec<Finding
 
 async fn round_trip(config: &Storage, ambient: &Ambient) -> Finding {
     const CHECK: &str = "storage.write";
-    let storage = match open_storage(config, ambient.clock.clone()).await {
+    let storage = match unprotected_storage(config, ambient.clock.clone()).await {
         Ok(storage) => storage,
-        Err(failure) => return failed(CHECK, failure).remove(0),
+        Err(failure) => return failed(CHECK, &failure).remove(0),
     };
     let health = StorageHealth::of(storage, ambient.ids.clone()).check().await;
     if health.status == HealthStatus::Pass {

@@ -51,6 +51,27 @@ impl Server {
         Self { kind: "PostgreSQL", place: found.server.clone(), port, topic: "db", names }
     }
 
+    /// A server of Redis.
+    pub(crate) fn redis(found: &portwright_redis::diagnosis::Found, origins: &Origins) -> Self {
+        const USUAL: u16 = 6379;
+        const NUMBER: (&str, &[&str]) = ("database of this number", &["REDIS_DB"]);
+        let parts = |address| Names {
+            address,
+            credentials: &["REDIS_PASSWORD"],
+            object: NUMBER,
+            tls: &["REDIS_URL"],
+        };
+        let names = if origins.is_given("REDIS_URL") {
+            Names::all_in(&["REDIS_URL"], NUMBER.0)
+        } else if origins.is_given("REDIS_CLUSTER_NODES") {
+            parts(&["REDIS_CLUSTER_NODES", "REDIS_PORT"])
+        } else {
+            parts(&["REDIS_HOST", "REDIS_PORT"])
+        };
+        let port = found.port.map(|port| (port, USUAL));
+        Self { kind: "Redis", place: found.server.clone(), port, topic: "redis", names }
+    }
+
     /// The server of the bucket.
     pub(crate) fn bucket(config: &S3Config, origins: &Origins) -> Self {
         let is_named = origins.is_given("STORAGE_ENDPOINT");

@@ -58,6 +58,35 @@ impl Api {
         self.send(Method::POST, path, Some(body)).await.expect("an answer")
     }
 
+    /// Asks for work that nobody waits for; the id of its job.
+    pub(crate) async fn begin(&self, path: &str, body: &Value) -> String {
+        let request = self.http.post(format!("{}{path}", self.url)).header("Prefer", "respond-async");
+        let token = self.session["accessToken"].as_str().expect("signed in");
+        let response = request.bearer_auth(token).json(body).send().await.expect("an answer");
+        assert_eq!(response.status(), 202, "{path}");
+        let job: Value = response.json().await.expect("JSON");
+        job["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Sends a picture, and waits for what comes of it.
+    pub(crate) async fn put_picture(&self, path: &str, png: Vec<u8>) -> Answer {
+        let request = self.http.put(format!("{}{path}", self.url)).header("Prefer", "wait=20");
+        let token = self.session["accessToken"].as_str().expect("signed in");
+        let request = request.header("Content-Type", "image/png").bearer_auth(token).body(png);
+        let response = request.send().await.expect("an answer");
+        let status = response.status().as_u16();
+        Answer { status, body: response.json().await.unwrap_or_default() }
+    }
+
+    /// The bytes of a picture.
+    pub(crate) async fn bytes(&self, path: &str) -> Vec<u8> {
+        let token = self.session["accessToken"].as_str().expect("signed in");
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(token);
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), 200, "{path}");
+        response.bytes().await.expect("a body").into()
+    }
+
     pub(crate) async fn sign_in(&self, email: &str, password: &str) -> Answer {
         self.post("/auth/login", &json!({"email": email, "password": password})).await
     }

@@ -12,6 +12,7 @@ mod doctor;
 mod durability;
 mod first_run;
 mod migrate;
+mod moving;
 mod readme_tour;
 mod second_server;
 mod shutdown;

@@ -1,6 +1,6 @@
 //! Servers of somebody else's that cannot be used: a start says which, why, which variable led there, and all at once.
 
-use portwright_testkit::servers::{Postgres, S3};
+use portwright_testkit::servers::{Postgres, Redis, S3};
 
 use crate::place::{Place, Ran, ran};
 
@@ -118,6 +118,26 @@ async fn a_bucket_tells_whether_the_keys_or_its_name_are_wrong() {
         refused.expect_failure(78, said);
         assert!(refused.stderr.contains(&endpoint), "{}", refused.stderr);
     }
+}
+
+#[tokio::test]
+async fn a_redis_tells_whether_it_is_away_or_refuses_the_password() {
+    let redis = Redis::with_options(&["--requirepass", "right"]);
+    let port = redis.port().to_string();
+    let place = [("REDIS_HOST", "127.0.0.1"), ("REDIS_PORT", port.as_str())];
+    let at = format!("sign in to Redis at 127.0.0.1:{port}");
+    let wrong = start(&[&place[..], &[("REDIS_PASSWORD", SECRET)]].concat()).await;
+    wrong.expect_failure(78, &[&at, "from: REDIS_PASSWORD=*** (environment)"]);
+    start(&place).await.expect_failure(78, &[&at, "NOAUTH", "set REDIS_PASSWORD"]);
+    let url = format!("redis://:{SECRET}@127.0.0.1:{port}");
+    start(&[("REDIS_URL", &url)]).await.expect_failure(78, &[&at, "from: REDIS_URL=*** (environment)"]);
+    let number = [&place[..], &[("REDIS_PASSWORD", "right"), ("REDIS_DB", "999")]].concat();
+    start(&number).await.expect_failure(78, &["cannot use Redis at", "DB index", "REDIS_DB=999"]);
+
+    let closed = closed_port();
+    let away = [("REDIS_HOST", "127.0.0.1"), ("REDIS_PORT", closed.as_str()), ("DB_HOST", "nowhere.invalid")];
+    let said = format!("cannot reach Redis at 127.0.0.1:{closed} (connection refused)");
+    start(&away).await.expect_failure(69, &[&said, "is it 6379?", "(no such host)", "2 problems"]);
 }
 
 #[tokio::test]

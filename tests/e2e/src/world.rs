@@ -4,7 +4,7 @@
 //! the library, in `bin`) starts them for a command. Within them, each app has what it has to itself; see `home`.
 
 use portwright::config::{Database, Secret};
-use portwright::wiring::OpenStore;
+use portwright::open_store::OpenStore;
 use portwright_testkit::servers::Postgres;
 
 /// The variable that names the world.

@@ -13,6 +13,7 @@ use crate::server::{open, settled};
 
 /// What one server says of itself, to a session as the store has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one answer of the server")]
 pub struct Facts {
     /// Such as `15.6`.
     pub version: String,

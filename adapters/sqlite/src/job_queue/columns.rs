@@ -113,9 +113,13 @@ impl<'r> Columns<'r> {
         })
     }
 
-    pub(super) fn life(&mut self) -> Result<Life> {
+    pub(super) fn state(&mut self) -> Result<JobState> {
         let state = self.get::<usize>()?;
-        let state = JobState::ALL.get(state).copied().ok_or_else(|| self.unreadable())?;
+        JobState::ALL.get(state).copied().ok_or_else(|| self.unreadable())
+    }
+
+    pub(super) fn life(&mut self) -> Result<Life> {
+        let state = self.state()?;
         let turn = if self.get::<u8>()? == 0 { Turn::HandedBack } else { Turn::Usual };
         let since = self.get().map(Timestamp::from_unix_micros)?;
         let due = self.time()?;

@@ -1,6 +1,6 @@
-//! PostgreSQL and its replicas, as `portwright doctor db` finds them.
+//! PostgreSQL with its replicas, and Redis, as `portwright doctor` finds them.
 
-use portwright_testkit::servers::Postgres;
+use portwright_testkit::servers::{Postgres, Redis};
 
 use super::{SECRET, doctor};
 use crate::place::{Place, ran};
@@ -91,4 +91,32 @@ async fn a_user_who_is_not_known_or_may_not_enough_is_told_what_is_missing() {
         [&variables(&port, &database, "")[..], &[("DB_USER", "app"), ("DB_PASSWORD", "wrong")]].concat();
     let found = doctor(&place, Some("db"), &wrong).await;
     found.expect("db.reach", "fail", "password authentication failed", "DB_USER and DB_PASSWORD");
+}
+
+#[tokio::test]
+async fn a_redis_that_may_lose_jobs_is_found_out() {
+    let (place, redis) = (Place::empty(), Redis::new());
+    let url = redis.url();
+    let variables = [("REDIS_URL", url.as_str())];
+    let found = doctor(&place, None, &variables).await;
+    found.expect_health();
+    for check in
+        ["redis.reach", "redis.primary", "redis.clock", "redis.eviction", "redis.memory", "queue.server"]
+    {
+        assert_eq!(found.with(check, "pass").len(), 1, "{check}: {:#?}", found.checks);
+    }
+    found.expect("redis.persistence", "pass", "appendfsync everysec", "");
+
+    redis.command("CONFIG SET maxmemory-policy allkeys-lru");
+    redis.command("CONFIG SET appendonly no");
+    redis.command("CONFIG SET maxmemory 1mb");
+    let found = doctor(&place, Some("redis"), &variables).await;
+    found.expect("redis.eviction", "fail", "allkeys-lru", "noeviction");
+    found.expect("redis.persistence", "fail", "appendonly no", "appendonly yes");
+    found.expect("redis.memory", "warn", "of 1 MiB", "raise maxmemory");
+    assert_eq!(found.code, Some(1));
+    let agreed = [variables[0], ("REDIS_MAY_LOSE_JOBS", "true")];
+    let found = doctor(&place, Some("redis"), &agreed).await;
+    found.expect("redis.persistence", "warn", "appendonly no", "");
+    found.expect_health();
 }
