@@ -4,7 +4,7 @@
 //! what the domain's [`Life`](portwright_domain::job::Life) says.
 //!
 //! - `wire` sends what is asked to the script, many questions together (group commit); `ask` is one of them.
-//! - `codec` is jobs as bytes, as the script keeps them; `ending` the deaths that it decides by itself.
+//! - `codec` is jobs as bytes, as the script keeps them, made by `packing`; `ending` the deaths that it decides by itself.
 //! - `exchange` is settling, leasing and waiting for a job; `hand_back` for jobs that were leased to nobody.
 //! - `listener` hears what this process is told, `waiters` are those who wait for it, `vigil` is waiting for an end.
 //! - `listing` is lists; `open` what is looked at before a queue is trusted to a Redis.
@@ -17,6 +17,7 @@ mod hand_back;
 mod listener;
 mod listing;
 mod open;
+mod packing;
 mod vigil;
 mod waiters;
 mod wire;

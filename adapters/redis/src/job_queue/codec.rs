@@ -1,7 +1,5 @@
 //! Jobs as bytes: what `record.lua` keeps of a job, and what only this side reads.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use portwright_domain::Timestamp;
 use portwright_domain::job::{
@@ -12,76 +10,13 @@ use portwright_domain::user::UserId;
 use uuid::Uuid;
 
 use super::ending;
+use super::packing::{Reader, double, put_duration, put_length, put_short};
 
 /// The flags of a life, as in `record.lua`.
 const CANCEL: u8 = 1;
 const SUSPECT: u8 = 2;
 const HANDED_BACK: u8 = 4;
-
-/// What remains of some bytes; `None` wherever they are too few or no such thing.
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
-
-impl<'a> Reader<'a> {
-    pub(super) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const LENGTH: usize>(&mut self) -> Option<[u8; LENGTH]> {
-        self.take(LENGTH)?.try_into().ok()
-    }
-
-    pub(super) fn byte(&mut self) -> Option<u8> {
-        self.array::<1>().map(|[byte]| byte)
-    }
-
-    fn number(&mut self) -> Option<u32> {
-        self.array().map(u32::from_be_bytes)
-    }
-
-    fn large(&mut self) -> Option<u64> {
-        self.array().map(u64::from_be_bytes)
-    }
-
-    /// A whole number that Lua keeps as a double; negative is none.
-    #[expect(clippy::option_option, reason = "the outer one is whether it could be read")]
-    fn whole(&mut self) -> Option<Option<u64>> {
-        let number = f64::from_be_bytes(self.array()?);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "it is whole and not negative"
-        )]
-        Some((number >= 0.0).then_some(number as u64))
-    }
-
-    #[expect(clippy::option_option, reason = "the outer one is whether it could be read")]
-    fn time(&mut self) -> Option<Option<Timestamp>> {
-        let micros = self.whole()?;
-        Some(micros.map(|micros| Timestamp::from_unix_micros(i64::try_from(micros).unwrap_or(i64::MAX))))
-    }
-
-    fn duration(&mut self) -> Option<Duration> {
-        Some(Duration::new(self.large()?, self.number()?))
-    }
-
-    /// A text of up to 255 bytes, behind its length.
-    fn short(&mut self) -> Option<&'a [u8]> {
-        let length = self.byte()?;
-        self.take(usize::from(length))
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.short()?).ok()
-    }
-
-    /// A text of any length, behind its length.
-    fn long(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(self.number()?).ok()?;
-        self.take(length)
-    }
-}
+const FRESH: u8 = 32;
 
 pub(super) fn id(bytes: &[u8]) -> Option<JobId> {
     Uuid::from_slice(bytes).ok().map(JobId)
@@ -90,23 +25,6 @@ pub(super) fn id(bytes: &[u8]) -> Option<JobId> {
 /// The lane of a job: what workers ask for.
 fn lane(job: &NewJob) -> String {
     format!("{}/{}/{}", job.queue, job.task, job.version)
-}
-
-fn put_short(bytes: &mut Vec<u8>, text: &[u8]) {
-    // Names are far shorter.
-    bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
-    bytes.extend(text.iter().take(usize::from(u8::MAX)));
-}
-
-fn put_duration(bytes: &mut Vec<u8>, duration: Duration) {
-    bytes.extend(duration.as_secs().to_be_bytes());
-    bytes.extend(duration.subsec_nanos().to_be_bytes());
-}
-
-/// A number as Lua counts.
-#[expect(clippy::cast_precision_loss, reason = "times are exact until the year 2255")]
-pub(super) fn double(number: i64) -> f64 {
-    number as f64
 }
 
 /// What the script has to know of a new job.
@@ -146,10 +64,65 @@ pub(super) fn spec(job: &NewJob) -> Vec<u8> {
     let trace = job.trace.as_deref();
     spec.push(u8::from(trace.is_some()));
     let trace = trace.unwrap_or_default();
-    spec.extend(u32::try_from(trace.len()).unwrap_or(0).to_be_bytes());
+    put_length(&mut spec, trace.len() as u64);
     spec.extend(trace.as_bytes());
     spec.extend(&job.payload[..]);
     spec
+}
+
+/// What has become of a job since it was made, as `record.lua` keeps it.
+struct Changes<'a> {
+    cause: u8,
+    attempts: u32,
+    strikes: u32,
+    run: u64,
+    settled: Option<u64>,
+    since: Option<Timestamp>,
+    due: Option<Timestamp>,
+    struck_at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    created_at: Timestamp,
+    worker: &'a str,
+}
+
+impl<'a> Changes<'a> {
+    /// Of a job to which nothing has happened yet.
+    const fn none(created_at: Timestamp) -> Self {
+        Self {
+            cause: 0,
+            attempts: 0,
+            strikes: 0,
+            run: 0,
+            settled: None,
+            since: None,
+            due: None,
+            struck_at: None,
+            started_at: None,
+            finished_at: None,
+            created_at,
+            worker: "",
+        }
+    }
+
+    fn read(record: &mut Reader<'a>) -> Option<Self> {
+        let changes = Self {
+            cause: record.byte()?,
+            attempts: record.number()?,
+            strikes: record.number()?,
+            run: record.whole()??,
+            settled: record.whole()?,
+            since: record.time()?,
+            due: record.time()?,
+            struck_at: record.time()?,
+            started_at: record.time()?,
+            finished_at: record.time()?,
+            created_at: record.time()??,
+            worker: record.text()?,
+        };
+        let watchers = u16::from_be_bytes(record.array()?);
+        record.take(usize::from(watchers)).map(|_| changes)
+    }
 }
 
 /// A job as it is kept.
@@ -160,24 +133,22 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Reads what [`spec`] and `record.lua` have written, and how it ended.
-    pub(super) fn read(id: JobId, life: &[u8], spec: &[u8], result: &[u8]) -> Option<Self> {
-        let mut life = Reader(life);
-        let state = *JobState::ALL.get(usize::from(life.byte()?))?;
-        let (flags, priority, cause) = (life.byte()?, life.byte()?, life.byte()?);
-        let (attempts, max_attempts, strikes) = (life.number()?, life.number()?, life.number()?);
-        let (run, settled) = (Run(life.whole()??), life.whole()?.map(Run));
-        let (since, due) = (life.time()??, life.time()?);
-        let (struck_at, started_at, finished_at) = (life.time()?, life.time()?, life.time()?);
-        let created_at = life.time()??;
-        let mut lane = life.text()?.split('/');
+    /// Reads what [`head`], [`spec`] and `record.lua` have written, and how it ended. The spec is empty if it is not kept
+    /// apart.
+    pub(super) fn read(id: JobId, record: &[u8], spec: &[u8], result: &[u8]) -> Option<Self> {
+        let mut record = Reader(record);
+        let state = *JobState::ALL.get(usize::from(record.byte()?))?;
+        let flags = record.byte()?;
+        let changed =
+            if flags & FRESH > 0 { Changes::none(record.time()??) } else { Changes::read(&mut record)? };
+        let (priority, max_attempts, first_due) = (record.byte()?, record.number()?, record.time()?);
+        let mut lane = record.text()?.split('/');
         let (queue, task) = (QueueName::parse(lane.next()?).ok()?, TaskName::parse(lane.next()?).ok()?);
         let version = lane.next()?.parse().ok()?;
-        let worker = life.text()?;
-        let unique = life.text()?.split_once('/').map(|(_, key)| UniqueKey::parse(key));
-        let created_by = life.short()?;
+        let unique = record.text()?.split_once('/').map(|(_, key)| UniqueKey::parse(key));
+        let created_by = record.short()?;
 
-        let mut spec = Reader(spec);
+        let mut spec = if spec.is_empty() { record } else { Reader(spec) };
         let backoff = match spec.byte()? {
             0 => Backoff::Fixed(spec.duration()?),
             _ => Backoff::Exponential { base: spec.duration()?, cap: spec.duration()? },
@@ -204,23 +175,24 @@ impl Record {
             trace: is_traced.then(|| trace.to_owned()),
         };
         let stands = match state {
-            JobState::Scheduled => Stands::Scheduled(due?),
+            JobState::Scheduled => Stands::Scheduled(changed.due.or(first_due)?),
             JobState::Ready if flags & HANDED_BACK > 0 => Stands::Ready(Turn::HandedBack),
             JobState::Ready => Stands::Ready(Turn::Usual),
-            JobState::Running => Stands::Running(WorkerId::parse(worker).ok()?),
-            ended => Stands::Ended(outcome(ended, cause, result)?, finished_at?),
+            JobState::Running => Stands::Running(WorkerId::parse(changed.worker).ok()?),
+            ended => Stands::Ended(outcome(ended, changed.cause, result)?, changed.finished_at?),
         };
+        let created_at = changed.created_at;
         let life = Life {
             stands,
-            since,
-            attempts,
-            run,
-            settled,
+            since: changed.since.unwrap_or_else(|| first_due.map_or(created_at, |due| due.max(created_at))),
+            attempts: changed.attempts,
+            run: Run(changed.run),
+            settled: changed.settled.map(Run),
             cancel: flags & CANCEL > 0,
             suspect: flags & SUSPECT > 0,
-            strikes,
-            struck_at,
-            started_at,
+            strikes: changed.strikes,
+            struck_at: changed.struck_at,
+            started_at: changed.started_at,
         };
         Some(Self { job, life, created_at })
     }

@@ -4,9 +4,11 @@ local IS_NEW, IS_KNOWN, IS_FULL = 0, 1, 2
 
 local function take_job()
     local id, head, spec = take(), take(), take()
-    local priority, max_attempts, scheduled_for, lane, unique, created_by = struct.unpack('>BI4dBc0Bc0Bc0', head)
-    local job = begin(id, priority, max_attempts, scheduled_for, lane, unique, created_by)
-    job.spec = spec
+    if #spec <= LARGE_SPEC then
+        return begin(id, head .. spec, now)
+    end
+    local job = begin(id, head, now)
+    job.spec, job.spec_apart = spec, true
     return job
 end
 
@@ -66,7 +68,9 @@ end
 local function write_jobs()
     local specs, created, outcomes = {}, {}, {}
     for _, job in ipairs(new) do
-        specs[#specs + 1], specs[#specs + 2] = job.id, job.spec
+        if job.spec_apart then
+            specs[#specs + 1], specs[#specs + 2] = job.id, job.spec
+        end
         created[#created + 1], created[#created + 2] = now_text, job.id
     end
     call_with('HSET', 'spec', specs)

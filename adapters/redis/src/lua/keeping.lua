@@ -1,13 +1,20 @@
 -- What finished jobs are kept, and what is remembered of removed ones.
 local REMEMBERED_AT_MOST = 1000000
 
--- Of what is remembered, up to so many of the oldest are looked at.
+-- When a job was removed, if this is one of which only that is known.
+local function removed_at(raw)
+    return raw and byte(raw) == REMOVED and select(2, struct.unpack(REMOVED_FORMAT, raw)) or nil
+end
+
+-- Of what is remembered, up to so many of the oldest are looked at, where the first of them is to be forgotten.
 local function forget(most)
-    local oldest = call('LRANGE', prefix .. 'removed', 0, most - 1)
-    if #oldest == 0 then
+    local too_many = call('LLEN', prefix .. 'removed') - REMEMBERED_AT_MOST
+    local first = call('LINDEX', prefix .. 'removed', 0)
+    local first_at = first and removed_at(call('HGET', prefix .. 'life', first))
+    if not first or (first_at and first_at > now - REMEMBERED and too_many <= 0) then
         return
     end
-    local too_many = call('LLEN', prefix .. 'removed') - REMEMBERED_AT_MOST
+    local oldest = call('LRANGE', prefix .. 'removed', 0, most - 1)
     local forgotten, over = {}, 0
     for index, raw in ipairs(fields_of('life', oldest)) do
         local id = oldest[index]
@@ -15,8 +22,8 @@ local function forget(most)
         local at
         if jobs[id] then
             at = jobs[id].removed
-        elseif raw and byte(raw) == REMOVED then
-            at = select(2, struct.unpack(REMOVED_FORMAT, raw))
+        else
+            at = removed_at(raw)
         end
         if at and at > now - REMEMBERED and index > too_many then
             break
@@ -34,21 +41,25 @@ end
 
 local function remove(ids)
     load(ids)
-    local with_result, with_progress = {}, {}
+    local with_spec, with_result, with_progress = {}, {}, {}
     for _, id in ipairs(ids) do
         local job = jobs[id]
+        if job.spec_apart then
+            with_spec[#with_spec + 1] = id
+        end
         if job.has_result then
             with_result[#with_result + 1] = id
         end
         if job.has_progress then
             with_progress[#with_progress + 1] = id
         end
+        tell_watchers(job, false)
         leave(job)
         job.removed, job.spec, job.result, job.progress = now, nil, nil, nil
         count_again(job)
         touch(job)
     end
-    call_with('HDEL', 'spec', ids)
+    call_with('HDEL', 'spec', with_spec)
     call_with('HDEL', 'outcome', with_result)
     call_with('HDEL', 'progress', with_progress)
     call_with('ZREM', 'created', ids)

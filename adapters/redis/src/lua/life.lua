@@ -29,17 +29,19 @@ local function stepped(job)
 end
 
 local function finish(job, state, cause, result)
-    job.state, job.cause, job.result, job.finished_at = state, cause, result, now
+    job.state, job.cause, job.result, job.finished_at, job.fresh = state, cause, result, now, false
 end
 
-local function begin(id, priority, max_attempts, scheduled_for, lane, unique, created_by)
-    local waits = scheduled_for > now
+-- A job that was made like this, and nothing has happened to it yet.
+function begin(id, made, created_at)
+    local priority, max_attempts, scheduled_for, lane, unique, created_by = struct.unpack(HEAD, made)
+    local waits = scheduled_for > created_at
     return {
-        id = id, state = waits and SCHEDULED or READY, priority = priority, cause = NOTHING, attempts = 0,
-        max_attempts = max_attempts, strikes = 0, run = 0, settled = -1, since = waits and scheduled_for or now,
-        due = waits and scheduled_for or -1, struck_at = -1, started_at = -1, finished_at = -1, created_at = now,
-        lane = lane, worker = '', unique = unique, created_by = created_by, watchers = '', cancel = false,
-        suspect = false, handed_back = false, has_progress = false, has_result = false,
+        id = id, made = made, fresh = true, state = waits and SCHEDULED or READY, priority = priority, cause = NOTHING,
+        attempts = 0, max_attempts = max_attempts, strikes = 0, run = 0, settled = -1,
+        since = waits and scheduled_for or created_at, due = waits and scheduled_for or -1, struck_at = -1,
+        started_at = -1, finished_at = -1, created_at = created_at, lane = lane, worker = '', unique = unique,
+        created_by = created_by, watchers = '',
     }
 end
 
@@ -48,7 +50,7 @@ local function ready(job, handed_back)
 end
 
 local function start(job, worker)
-    job.state, job.worker, job.handed_back = RUNNING, worker, false
+    job.state, job.worker, job.handed_back, job.fresh = RUNNING, worker, false, false
     job.attempts, job.run, job.started_at = job.attempts + 1, job.run + 1, now
     stepped(job)
 end
@@ -113,7 +115,7 @@ end
 local function retry(job)
     ready(job, false)
     job.since, job.attempts, job.strikes, job.struck_at, job.finished_at = now, 0, 0, -1, -1
-    job.cancel, job.suspect, job.cause, job.result = false, false, NOTHING, nil
+    job.cancel, job.suspect, job.cause, job.result, job.fresh = false, false, NOTHING, nil, false
     if job.has_result then
         results[job.id] = nil
         call('HDEL', prefix .. 'outcome', job.id)
@@ -128,6 +130,10 @@ end
 -- So many jobs fall due, or are removed, in one tick at most; the rest is up to the next one.
 local SLICE = 1000
 local function fall_due()
+    local next_due = call('ZRANGE', prefix .. 'scheduled', 0, 0, 'WITHSCORES')[2]
+    if not next_due or tonumber(next_due) > now then
+        return
+    end
     local due = call('ZRANGEBYSCORE', prefix .. 'scheduled', '-inf', now, 'LIMIT', 0, SLICE)
     load(due)
     for _, id in ipairs(due) do

@@ -10,7 +10,7 @@ local function must_be_allowed(command, ...)
 end
 for _, command in ipairs({ 'TYPE', 'GET', 'SET', 'PEXPIRE', 'HGET', 'HMGET', 'HGETALL', 'HEXISTS', 'HSET', 'HSETNX',
     'HINCRBY', 'HDEL', 'ZADD', 'ZREM', 'ZCARD', 'ZRANGE', 'ZRANGEBYSCORE', 'SADD', 'SREM', 'SMEMBERS', 'RPUSH', 'LLEN',
-    'LRANGE', 'LTRIM', 'XADD', 'XTRIM' }) do
+    'LINDEX', 'LRANGE', 'LTRIM', 'XADD', 'XTRIM' }) do
     must_be_allowed(command, prefix .. 'life', '1', '2', '3')
 end
 must_be_allowed('EXISTS', prefix .. 'life')

@@ -17,11 +17,19 @@ local function rank_of(job)
     return job.handed_back and 0 or 16 - job.priority
 end
 
+local ready_keys = {}
 function place(job)
     if job.state == SCHEDULED then
         return 'scheduled', job.due
     elseif job.state == READY then
-        return string.format('ready:%02d/%s', rank_of(job), job.lane), job.since
+        local rank = rank_of(job)
+        local name = job.lane .. rank
+        local key = ready_keys[name]
+        if not key then
+            key = string.format('ready:%02d/%s', rank, job.lane)
+            ready_keys[name] = key
+        end
+        return key, job.since
     elseif job.state == RUNNING then
         return 'held:' .. job.worker, job.run
     end

@@ -17,7 +17,7 @@ local function watch(job, letter, process)
             return
         end
     end
-    job.watchers = job.watchers .. watcher
+    job.watchers, job.fresh = job.watchers .. watcher, false
     touch(job)
 end
 

@@ -31,7 +31,7 @@ for _, key in ipairs(redis.call('KEYS', prefix .. '*')) do
     end
 end
 
-local counted, lives, waiting = {}, {}, 0
+local counted, lives, waiting, total = {}, {}, 0, 0
 local specs, progress, outcomes = all_of('spec'), all_of('progress'), all_of('outcome')
 local unique, remembered = all_of('unique'), {}
 for _, id in ipairs(redis.call('LRANGE', prefix .. 'removed', 0, -1)) do
@@ -42,14 +42,18 @@ for id, raw in pairs(all_of('life')) do
     if state == 255 then
         must(remembered[id], '%s is removed and will never be forgotten', hex(id))
     else
-        lives[id] = true
+        lives[id], total = true, total + 1
         must(places[id] == NAMES[state], '%s in state %d is in %s', hex(id), state, tostring(places[id]))
-        must(specs[id], '%s has no spec', hex(id))
         must(redis.call('ZSCORE', prefix .. 'created', id), '%s is in no list', hex(id))
         local flags = string.byte(raw, 2)
         must((bit.band(flags, 8) > 0) == (progress[id] ~= nil), '%s and its progress', hex(id))
         must((bit.band(flags, 16) > 0) == (outcomes[id] ~= nil), '%s and its outcome', hex(id))
-        local lane = select(16, struct.unpack('>BBBBI4I4I4ddddddddBc0', raw))
+        must((bit.band(flags, 64) > 0) == (specs[id] ~= nil), '%s and its spec', hex(id))
+        local made_at = 11
+        if bit.band(flags, 32) == 0 then
+            made_at = select(16, struct.unpack('>BBBI4I4ddddddddBc0Hc0', raw))
+        end
+        local lane = select(4, struct.unpack('>BI4dBc0', raw, made_at))
         local name = string.match(lane, '^[^/]*') .. '/' .. state
         counted[name] = (counted[name] or 0) + 1
         waiting = waiting + (state <= 1 and 1 or 0)
@@ -66,7 +70,7 @@ end
 for key, id in pairs(unique) do
     must(places[id] and not string.match(places[id], '^ended'), '%s is held by %s', key, hex(id))
 end
-must(redis.call('ZCARD', prefix .. 'created') == redis.call('HLEN', prefix .. 'spec'), 'a list has other jobs')
+must(redis.call('ZCARD', prefix .. 'created') == total, 'a list has other jobs')
 local stored = all_of('counts')
 for name, count in pairs(counted) do
     must(tonumber(stored[name]) == count, '%d %s, counted as %s', count, name, tostring(stored[name]))

@@ -16,14 +16,14 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# It says LOADING until it has read its files, and a replica is no use before it has a copy.
+# Until it has read its files, it says its role and LOADING to everything else. A replica is no use before it has a copy.
 answers() {
     for _ in $(seq 600); do
         local said
-        said=$(redis-cli -p "$port" ROLE 2>/dev/null | tr '\n' ' ')
+        said=$(printf 'PING\nROLE\n' | redis-cli -p "$port" 2>/dev/null | tr '\n' ' ')
         case $said in
-            master* | NOAUTH*) return ;;
-            slave*connected*) return ;;
+            PONG\ master* | NOAUTH*) return ;;
+            PONG\ slave*connected*) return ;;
         esac
         kill -0 "$pid" 2>/dev/null || return 1
         sleep 0.02
