@@ -19,7 +19,8 @@ pub(super) async fn run(
     json: bool,
     ambient: &Ambient,
 ) -> Result<Exit, Failure> {
-    let found = examine(reading, topic, ambient).await;
+    // On the heap, since the other commands would carry it otherwise.
+    let found = Box::pin(examine(reading, topic, ambient)).await;
     output::print(&if json { as_json(&found) } else { as_text(&found) })?;
     Ok(if worst(&found) == HealthStatus::Fail { Exit::Failed } else { Exit::Done })
 }

@@ -1,5 +1,7 @@
 //! [`Tally`]: how much there is of something, and a digest of all of it, which does not depend on who keeps it.
 
+use std::fmt::Write;
+
 use portwright_domain::Timestamp;
 use portwright_domain::idempotency::{IdempotencyRecord, Progress};
 use portwright_domain::job::NewJob;
@@ -36,7 +38,10 @@ impl Tally {
     /// The SHA-256 digest of everything that was counted, in its order.
     pub(crate) fn digest(&self) -> String {
         let digest = self.digest.clone().finish();
-        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// Makes sure that this is what was read back.
@@ -160,7 +165,9 @@ mod tests {
 
     fn tally(all: &[impl Countable]) -> Tally {
         let mut tally = Tally::of("things");
-        all.iter().for_each(|one| tally.add(one));
+        for one in all {
+            tally.add(one);
+        }
         tally
     }
 

@@ -51,7 +51,7 @@ impl Carriage {
     pub(super) async fn require_room(&self) -> Result<(), Failure> {
         let first = async |storage: &Arc<dyn Storage>| {
             let some = storage.list("", None, PAGE).await?;
-            Ok::<_, PortError>(some.into_iter().find(|it| is_file(it)))
+            Ok::<_, PortError>(some.into_iter().find(is_file))
         };
         match (first(&self.from).await?, first(&self.to).await?) {
             (Some(_), Some(there)) => {

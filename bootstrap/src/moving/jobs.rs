@@ -84,7 +84,9 @@ async fn tally_of(file: &Path) -> Result<Tally, Failure> {
         let page = export.jobs(after.as_ref(), BATCH).await?;
         let Some(last) = page.last() else { return Ok(tally) };
         after = Some(last.number);
-        page.iter().for_each(|it| tally.add(&it.job));
+        for it in &page {
+            tally.add(&it.job);
+        }
     }
 }
 

@@ -111,12 +111,18 @@ fn unless(inserted: Result<(), PortError>, is_there: &str) -> Result<(), PortErr
 async fn read_back(servers: &PostgresConfig) -> Result<Tallies, Failure> {
     let mut export = PostgresExport::open(servers).await?;
     let mut there = Tallies::none();
-    pages!(export.users, |it: &User| it.id, page => page.iter().for_each(|it| there.users.add(it)));
-    pages!(export.sessions, |it: &Session| it.id, page => page.iter().for_each(|it| there.sessions.add(it)));
-    pages!(export.idempotency, |it: &IdempotencyRecord| it.key.clone(), page => {
-        page.iter().for_each(|it| there.idempotency.add(it))
+    pages!(export.users, |it: &User| it.id, page => for user in &page {
+        there.users.add(user);
     });
-    pages!(export.outbox, |it: &(i64, _)| it.0, page => page.iter().for_each(|(_, it)| there.outbox.add(it)));
+    pages!(export.sessions, |it: &Session| it.id, page => for session in &page {
+        there.sessions.add(session);
+    });
+    pages!(export.idempotency, |it: &IdempotencyRecord| it.key.clone(), page => for record in &page {
+        there.idempotency.add(record);
+    });
+    pages!(export.outbox, |it: &(i64, _)| it.0, page => for (_, job) in &page {
+        there.outbox.add(job);
+    });
     export.close().await;
     Ok(there)
 }

@@ -83,7 +83,7 @@ fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let name = path.display().to_string();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.is_file() && !name.ends_with("-shm") && !name.ends_with(".lock") {
+            } else if path.is_file() && !name.ends_with("-shm") && !path.ends_with("portwright.lock") {
                 found.insert(name, fs::read(&path).expect("a file"));
             }
         }
