@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use portwright_domain::ports::{JobQueue, JobSource};
+use portwright_domain::ports::{Clock, JobQueue, JobSource};
 use portwright_domain::{ErrorKind, PortError};
 use portwright_layers::Policy as Patience;
 use portwright_redis::{RedisConfig, RedisJobQueue};
@@ -30,6 +30,14 @@ impl OpenQueue {
     /// # Errors
     /// If Redis is away, refuses us, or may lose jobs and that was not agreed to.
     pub async fn reach(config: &Config) -> Result<Self, PortError> {
+        Self::reach_by(config, None).await
+    }
+
+    /// The same; if it is in Redis, it goes by this clock, where there is one.
+    ///
+    /// # Errors
+    /// Those of [`OpenQueue::reach`].
+    pub async fn reach_by(config: &Config, clock: Option<Arc<dyn Clock>>) -> Result<Self, PortError> {
         match &config.queue {
             Queue::Embedded => Ok(Self {
                 // Calls must not stand between a worker and its lease.
@@ -38,7 +46,12 @@ impl OpenQueue {
                 patience: Patience::LOCAL,
             }),
             Queue::Redis(redis) => {
-                let queue = Arc::new(RedisJobQueue::init(&servers(redis)?, config.jobs.limits).await?);
+                let (servers, limits) = (servers(redis)?, config.jobs.limits);
+                let queue = match clock {
+                    None => RedisJobQueue::init(&servers, limits).await?,
+                    Some(clock) => RedisJobQueue::init_with_clock(&servers, limits, clock).await?,
+                };
+                let queue = Arc::new(queue);
                 Ok(Self { queue: queue.clone(), source: queue, patience: Patience::REMOTE })
             }
         }

@@ -45,6 +45,8 @@ pub struct Ambient {
     pub clock: Arc<dyn Clock>,
     /// New identities.
     pub ids: Arc<dyn IdGenerator>,
+    /// What a queue in Redis goes by. `None`: the time of that server, which is the same for all hosts.
+    pub shared_clock: Option<Arc<dyn Clock>>,
 }
 
 impl Ambient {
@@ -52,7 +54,7 @@ impl Ambient {
     #[must_use]
     pub fn system() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        Self { ids: Arc::new(UuidV7::new(clock.clone())), clock }
+        Self { ids: Arc::new(UuidV7::new(clock.clone())), clock, shared_clock: None }
     }
 }
 
@@ -133,7 +135,7 @@ pub(crate) async fn unprotected_storage(
 /// is, not how calls went lately.
 async fn open_storage(
     config: &config::Storage,
-    Ambient { clock, ids }: Ambient,
+    Ambient { clock, ids, .. }: Ambient,
     layers: &Layers,
 ) -> Result<(Arc<dyn Storage>, Arc<dyn HealthProbe>), Failure> {
     let policy = match config {
@@ -166,7 +168,7 @@ pub async fn wire(
     let Backstage { queue, patience, probes } = backstage;
     let queue = layers.job_queue(queue, patience);
     let (storage, storage_health) = open_storage(&config.storage, ambient.clone(), &layers).await?;
-    let Ambient { clock, ids } = ambient;
+    let Ambient { clock, ids, .. } = ambient;
     let key = signing_key(config)?;
     let tokens = Arc::new(JwtIssuer::new(&key, ISSUER, ISSUER));
     let sealer = Arc::new(AeadSealer::new(&key));

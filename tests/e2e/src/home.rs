@@ -1,8 +1,8 @@
 //! [`Home`]: what one app has to itself in its world, and what is found in there. It is gone with the app.
 
-use portwright::config::{Config, Database, Secret, Storage};
+use portwright::config::{self, Config, Database, Queue, Secret, Storage};
 use portwright_storage::S3Config;
-use portwright_testkit::servers::{Postgres, S3};
+use portwright_testkit::servers::{Postgres, Redis, S3};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -12,9 +12,10 @@ use crate::world::{self, World};
 /// those that do is for the tests of the adapter.
 const CONNECTIONS: u32 = 50;
 
-/// A directory, and outside of the embedded world a database and a bucket.
+/// A directory; outside of the embedded world a database, too; and in the last one keys in Redis, and a bucket.
 pub(crate) struct Home {
     database: Option<OwnDatabase>,
+    keys: Option<OwnKeys>,
     files: Option<S3>,
     directory: TempDir,
 }
@@ -22,11 +23,13 @@ pub(crate) struct Home {
 impl Home {
     /// A new one in this world.
     pub(crate) fn in_world(world: World) -> Self {
-        let has_servers = world != World::Embedded;
+        let name = format!("app_{}", Uuid::new_v4().simple());
+        let (has_servers, is_cluster) = (world != World::Embedded, world == World::Cluster);
         Self {
-            database: has_servers.then(OwnDatabase::new),
+            database: has_servers.then(|| OwnDatabase::new(name.clone())),
+            keys: is_cluster.then(|| OwnKeys { redis: world::redis(), namespace: name }),
             // A thread of the test, with a bucket that nobody else sees.
-            files: (world == World::Cluster).then(S3::run),
+            files: is_cluster.then(S3::run),
             directory: TempDir::new().expect("a directory"),
         }
     }
@@ -36,6 +39,9 @@ impl Home {
         let mut config = Config::embedded(self.directory.path());
         let urls = self.database.as_ref().map(|own| own.urls.clone()).unwrap_or_default();
         stand_on(&mut config, urls, self.files.as_ref());
+        if let Some(OwnKeys { redis, namespace }) = &self.keys {
+            config.queue = queue_in(redis, namespace);
+        }
         config
     }
 
@@ -49,7 +55,10 @@ impl Home {
 
     /// Every byte of the queue.
     pub(crate) fn queue_bytes(&self) -> Vec<u8> {
-        self.read(["queue.db", "queue.db-wal"])
+        match &self.keys {
+            Some(own) => own.redis.contents(&format!("{{{}}}", own.namespace)),
+            None => self.read(["queue.db", "queue.db-wal"]),
+        }
     }
 
     fn read(&self, names: [&str; 2]) -> Vec<u8> {
@@ -81,6 +90,13 @@ pub fn stand_on(config: &mut Config, urls: Vec<String>, files: Option<&S3>) {
     }
 }
 
+/// A queue in this Redis, with keys that begin with this.
+#[must_use]
+pub fn queue_in(redis: &Redis, namespace: &str) -> Queue {
+    let urls = vec![Secret::new(redis.url())];
+    Queue::Redis(config::Redis { urls, namespace: namespace.to_owned(), may_lose_jobs: false })
+}
+
 fn bucket_of(files: &S3) -> S3Config {
     S3Config {
         endpoint: Some(files.endpoint()),
@@ -92,6 +108,12 @@ fn bucket_of(files: &S3) -> S3Config {
     }
 }
 
+/// Keys of the Redis of this run, which go with it.
+struct OwnKeys {
+    redis: Redis,
+    namespace: String,
+}
+
 /// A database of the servers of this run.
 struct OwnDatabase {
     primary: Postgres,
@@ -100,8 +122,7 @@ struct OwnDatabase {
 }
 
 impl OwnDatabase {
-    fn new() -> Self {
-        let name = format!("app_{}", Uuid::new_v4().simple());
+    fn new(name: String) -> Self {
         let mut servers = world::postgres();
         let urls = servers.iter().map(|server| server.url(&name)).collect();
         let standbys = servers.split_off(1);

@@ -5,12 +5,14 @@
 
 use portwright::config::{Database, Secret};
 use portwright::open_store::OpenStore;
-use portwright_testkit::servers::Postgres;
+use portwright_testkit::servers::{Postgres, Redis};
 
 /// The variable that names the world.
 const WORLD: &str = "TEST_WORLD";
 /// The variable with the ports of the PostgreSQL servers, the primary's first.
 const POSTGRES: &str = "TEST_POSTGRES_PORTS";
+/// The variable with the port of Redis.
+const REDIS: &str = "TEST_REDIS_PORT";
 
 /// The database that each app's begins as a copy of: its tables are there, and empty.
 pub(crate) const TEMPLATE: &str = "portwright_template";
@@ -66,13 +68,14 @@ pub struct Servers {
     world: World,
     /// The primary is the first.
     postgres: Vec<Postgres>,
+    redis: Option<Redis>,
 }
 
 impl Servers {
     /// Starts them, and makes the template of all databases. Panics if one cannot be run.
     pub async fn start(world: World) -> Self {
         let standbys = match world {
-            World::Embedded => return Self { world, postgres: Vec::new() },
+            World::Embedded => return Self { world, postgres: Vec::new(), redis: None },
             World::Postgres => 0,
             World::Cluster => STANDBYS,
         };
@@ -81,14 +84,17 @@ impl Servers {
         let database = Database::Postgres { urls: vec![Secret::new(primary.url(TEMPLATE))], connections: 2 };
         OpenStore::open(&database, true).await.expect("the tables are made").close().await;
         let standbys: Vec<_> = (0..standbys).map(|_| primary.standby()).collect();
-        Self { world, postgres: [primary].into_iter().chain(standbys).collect() }
+        let redis = (world == World::Cluster).then(Redis::new);
+        Self { world, postgres: [primary].into_iter().chain(standbys).collect(), redis }
     }
 
     /// The variables by which tests find them.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let ports: Vec<_> = self.postgres.iter().map(|server| server.port().to_string()).collect();
-        vec![(WORLD, self.world.name().to_owned()), (POSTGRES, ports.join(","))]
+        let redis = self.redis.iter().map(|server| (REDIS, server.port().to_string()));
+        let databases = [(WORLD, self.world.name().to_owned()), (POSTGRES, ports.join(","))];
+        databases.into_iter().chain(redis).collect()
     }
 }
 
@@ -96,6 +102,11 @@ impl Servers {
 pub(crate) fn postgres() -> Vec<Postgres> {
     let ports = needed(POSTGRES);
     ports.split(',').map(|port| Postgres::attached(port.parse().expect("a port"))).collect()
+}
+
+/// The Redis of this run.
+pub(crate) fn redis() -> Redis {
+    Redis::attached(needed(REDIS).parse().expect("a port"))
 }
 
 fn needed(name: &str) -> String {

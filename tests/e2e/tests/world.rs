@@ -16,8 +16,12 @@ async fn told(app: &TestApp, component: &str) -> Value {
 #[tokio::test]
 async fn the_server_stands_on_what_the_run_names() {
     let app = TestApp::embedded().await;
+    app.admin().await.start_primes(100).await;
     let database = told(&app, "database").await.to_string();
     let replicas = database.matches(": replica, ").count();
+    let jobs = app.queue_bytes();
+    let in_redis = jobs.starts_with(b"{app_");
+    assert_eq!(in_redis, World::of_this_run() == World::Cluster, "{} bytes", jobs.len());
     match World::of_this_run() {
         World::Embedded => assert!(database.contains("wal_bytes"), "{database}"),
         World::Postgres => assert_eq!((database.contains(": primary"), replicas), (true, 0), "{database}"),

@@ -5,6 +5,7 @@
 
 mod database;
 mod files;
+mod queue;
 
 use std::time::Duration;
 
@@ -29,9 +30,14 @@ pub(crate) async fn on(databases: &[&Postgres], files: Option<&S3>) -> TestApp {
 
 /// Panics unless it is refused for now, in no more time than this.
 pub(crate) async fn expect_unavailable(within: Duration, answer: impl Future<Output = Answer>) {
+    expect_away("unavailable", within, answer).await;
+}
+
+/// The same, with the code that tells what is away.
+pub(crate) async fn expect_away(code: &str, within: Duration, answer: impl Future<Output = Answer>) {
     let asked = Instant::now();
     let answer = answer.await;
-    answer.expect_problem(503, "unavailable");
+    answer.expect_problem(503, code);
     assert_eq!(answer.header("retry-after"), "1");
     assert!(asked.elapsed() < within, "it took {:?}", asked.elapsed());
 }

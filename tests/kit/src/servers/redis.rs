@@ -48,6 +48,22 @@ impl Redis {
         server
     }
 
+    /// A server that somebody else keeps: it can be asked, and not be hurt.
+    #[must_use]
+    pub fn attached(port: u16) -> Self {
+        let server = Self { shell: Shell::run(SCRIPT, &[&port.to_string(), "attached"]), port };
+        server.shell.ask("where");
+        server
+    }
+
+    /// Every key that begins with this and has none of `*?[\\` in it, with all that it holds, as text that is the same for
+    /// the same keys.
+    #[must_use]
+    pub fn contents(&self, prefix: &str) -> Vec<u8> {
+        let file = self.shell.ask(&format!("contents {prefix}"));
+        std::fs::read(file).expect("the shell wrote it")
+    }
+
     /// A new replica of this server, which has a copy already.
     #[must_use]
     pub fn replica(&self) -> Self {

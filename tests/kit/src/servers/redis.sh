@@ -1,4 +1,5 @@
-# A Redis server that lives as long as the input of this script. Arguments: the port, and options for the server. Each
+# A Redis server that lives as long as the input of this script. Arguments: the port, and options for the server,
+# or only "attached" if the server is somebody else's and only asked. Each
 # line of input is a command; each is answered with one line, "ok …" or what went wrong.
 set -uo pipefail
 port=$1
@@ -58,7 +59,23 @@ ask() {
     printf '%s\n' "$1" | redis-cli -e -p "$port" 2>&1 | tr '\n' ' '
 }
 
-if ! start; then
+# contents PREFIX: the keys in order, and each in the words of its type.
+contents() {
+    local ask=(redis-cli -e --raw -p "$port") key
+    "${ask[@]}" --scan --pattern "$1*" | sort | while IFS= read -r key; do
+        echo "$key"
+        case $("${ask[@]}" TYPE "$key") in
+            string) "${ask[@]}" GET "$key" ;;
+            hash) "${ask[@]}" HGETALL "$key" ;;
+            list) "${ask[@]}" LRANGE "$key" 0 -1 ;;
+            set) "${ask[@]}" SMEMBERS "$key" ;;
+            zset) "${ask[@]}" ZRANGE "$key" 0 -1 WITHSCORES ;;
+            stream) "${ask[@]}" XRANGE "$key" - + ;;
+        esac
+    done >"$place/contents"
+}
+
+if [ "${options[*]}" != attached ] && ! start; then
     echo "the server did not start: $(tail -5 "$log" 2>/dev/null | tr '\n' ' ')"
     exit 1
 fi
@@ -66,6 +83,7 @@ while read -r verb argument; do
     case $verb in
         where) echo "ok $data" ;;
         command) if answer=$(ask "$argument"); then echo "ok $answer"; else echo "failed: $answer"; fi ;;
+        contents) if contents "$argument"; then echo "ok $place/contents"; else echo failed; fi ;;
         stop) stop "$argument" && echo ok ;;
         start) if start; then echo ok; else echo "failed: $(tail -3 "$log" | tr '\n' ' ')"; fi ;;
         freeze) kill -STOP "$pid" && echo ok ;;
