@@ -76,7 +76,9 @@ impl Engine {
                 let (queue, source) = (own.file.clone(), own.file.clone());
                 (OpenQueue { queue, source, patience: Patience::LOCAL }, Some(own))
             }
-            Queue::Redis(_) => (OpenQueue::reach(config).await.map_err(|error| away(config, &error))?, None),
+            Queue::Redis(_) => {
+                (OpenQueue::reach(config, ambient).await.map_err(|error| away(config, &error))?, None)
+            }
         };
         Ok(Self {
             supervisor: supervisor(config, &open, ambient.ids.clone()),

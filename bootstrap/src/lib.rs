@@ -20,6 +20,7 @@ pub mod passphrase;
 pub mod port;
 pub mod queue_health;
 pub mod serve;
+mod shared;
 pub mod supervisor;
 pub mod telemetry;
 pub mod wiring;
