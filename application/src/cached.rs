@@ -2,8 +2,8 @@
 //!
 //! Invariants
 //! - Of all calls of this process that miss one key at one time, one computes and the others get its value.
-//! - The cache can only make things faster: whatever it does wrong is a miss, and observed. It gets a quarter of a second
-//!   for its answer.
+//! - The cache can only make things faster: whatever it does wrong is a miss. It gets a quarter of a second for its
+//!   answer.
 //! - Only values are remembered, never errors. When a computation fails, its caller gets the error, and the next of
 //!   those who wait computes; so of many that fail, one runs at a time.
 //! - What is invalidated while it is being computed is not remembered. Another process that shares the cache and began
@@ -23,7 +23,7 @@ use portwright_domain::ports::{Cache, CacheKey, Event, Observer};
 use portwright_domain::{ErrorKind, PortError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// What a cache may take for one answer.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -157,7 +157,7 @@ impl Inner {
         if invalidated() {
             return;
         }
-        // What fails here has been observed, and costs another computation later.
+        // What fails here costs another computation later.
         let _: Result<(), PortError> = self.asked("put", self.cache.put(seat.key, bytes.clone(), ttl)).await;
         if invalidated() {
             let _: Result<(), PortError> = self.remove(seat.key).await;
@@ -172,14 +172,11 @@ impl Inner {
         operation: &str,
         answer: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
-        let asked_at = Instant::now();
         let answer = timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
             Err(PortError::new(ErrorKind::Unavailable, "cache", format!("no answer in {PATIENCE:?}")))
         });
         if let Err(error) = &answer {
-            tracing::debug!(%error, "the cache failed");
-            let (took, error) = (asked_at.elapsed(), Some(error.kind()));
-            self.observer.observe(&Event::PortCalled { port: "cache", operation, took, error });
+            tracing::debug!(%error, operation, "the cache failed");
         }
         answer
     }

@@ -14,13 +14,14 @@ pub mod jobs;
 pub mod operators;
 pub mod prelude;
 pub mod primes;
-pub mod services;
+mod services;
 pub mod sessions;
 pub mod transact;
 pub mod transfers;
 pub mod users;
 
 mod jitter;
+mod queue_counts;
 mod reads;
 mod sign_in_limit;
 

@@ -17,8 +17,8 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use portwright_application::compute::Relay;
 use portwright_application::compute::reaper::reap;
+use portwright_application::compute::{Reconciler, Relay};
 use portwright_domain::job::WorkerId;
 use portwright_domain::ports::{HealthProbe, IdGenerator, JobQueue, JobSource};
 use portwright_layers::Policy as Patience;
@@ -77,8 +77,7 @@ impl Engine {
                 (OpenQueue { queue, source, patience: Patience::LOCAL }, Some(own))
             }
             Queue::Redis(_) => {
-                let open = OpenQueue::reach_by(config, ambient.shared_clock.clone()).await;
-                (open.map_err(|error| away(config, &error))?, None)
+                (OpenQueue::reach(config, ambient).await.map_err(|error| away(config, &error))?, None)
             }
         };
         Ok(Self {
@@ -123,7 +122,7 @@ impl Engine {
     }
 
     /// Answers workers, starts them, and moves jobs to where they belong, until the process stops.
-    pub fn start(self, life: &Lifecycle, relay: Relay) {
+    pub fn start(self, life: &Lifecycle, relay: Relay, reconciler: Reconciler) {
         let (queue, source) = (self.queue(), self.source());
         let stop = CancellationToken::new();
         if let Some(Own { socket, bereaved, .. }) = self.own {
@@ -133,6 +132,8 @@ impl Engine {
         life.spawn("reaper", reap(source, self.reap_every, stop.clone()));
         let relaying = stop.clone();
         life.spawn("relay", async move { relay.run(relaying).await });
+        let reconciling = stop.clone();
+        life.spawn("reconciler", async move { reconciler.run(reconciling).await });
 
         let Some(supervisor) = self.supervisor else {
             return life.on_stop(Phase::BackgroundTasks, "stop the queue", async move { stop.cancel() });

@@ -24,7 +24,7 @@ mod storage;
 pub mod variables;
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub use database::Database;
 pub use origins::Origins;
 pub use outside::Outside;
 pub use reader::{Reading, Setting};
-pub use redis::{Queue, Redis};
+pub use redis::{Queue, Redis, Sharing};
 pub use secret::Secret;
 pub use sources::{Origin, Override, Sources};
 pub use storage::Storage;
@@ -81,6 +81,10 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// Where jobs wait.
     pub queue: Queue,
+    /// Where requests are counted, and values remembered.
+    pub sharing: Sharing,
+    /// So many servers share the limits; while Redis is away, each grants that part of them.
+    pub servers: NonZeroU32,
     /// How jobs are run.
     pub compute: Compute,
     /// How the queue treats them.

@@ -23,6 +23,7 @@ pub mod port;
 pub mod queue_health;
 pub mod serve;
 pub mod servers;
+mod shared;
 pub mod supervisor;
 pub mod telemetry;
 pub mod wiring;

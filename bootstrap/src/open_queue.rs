@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use portwright_domain::ports::{Clock, JobQueue, JobSource};
+use portwright_domain::ports::{JobQueue, JobSource};
 use portwright_domain::{ErrorKind, PortError};
 use portwright_layers::Policy as Patience;
 use portwright_redis::{RedisConfig, RedisJobQueue};
@@ -12,6 +12,7 @@ use portwright_socket::QueueClient;
 use crate::config::{Config, Queue, Redis, Secret};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem, with_causes};
+use crate::wiring::Ambient;
 
 /// Both halves of a queue.
 #[derive(Clone)]
@@ -29,15 +30,7 @@ impl OpenQueue {
     ///
     /// # Errors
     /// If Redis is away, refuses us, or may lose jobs and that was not agreed to.
-    pub async fn reach(config: &Config) -> Result<Self, PortError> {
-        Self::reach_by(config, None).await
-    }
-
-    /// The same; if it is in Redis, it goes by this clock, where there is one.
-    ///
-    /// # Errors
-    /// Those of [`OpenQueue::reach`].
-    pub async fn reach_by(config: &Config, clock: Option<Arc<dyn Clock>>) -> Result<Self, PortError> {
+    pub async fn reach(config: &Config, ambient: &Ambient) -> Result<Self, PortError> {
         match &config.queue {
             Queue::Embedded => Ok(Self {
                 // Calls must not stand between a worker and its lease.
@@ -47,11 +40,11 @@ impl OpenQueue {
             }),
             Queue::Redis(redis) => {
                 let (servers, limits) = (servers(redis)?, config.jobs.limits);
-                let queue = match clock {
-                    None => RedisJobQueue::init(&servers, limits).await?,
-                    Some(clock) => RedisJobQueue::init_with_clock(&servers, limits, clock).await?,
-                };
-                let queue = Arc::new(queue);
+                let queue = Arc::new(if ambient.rules_queue {
+                    RedisJobQueue::init_with_clock(&servers, limits, ambient.clock.clone()).await?
+                } else {
+                    RedisJobQueue::init(&servers, limits).await?
+                });
                 Ok(Self { queue: queue.clone(), source: queue, patience: Patience::REMOTE })
             }
         }
@@ -80,17 +73,22 @@ pub fn away(config: &Config, error: &PortError) -> Failure {
             let fix = "the server owns the jobs: start it, or set DATA_DIR to that of a server on this host";
             Failure::new(Exit::Unavailable, Problem::new(what).fix(fix))
         }
-        Queue::Redis(redis) => {
-            let names = servers(redis).map(|servers| servers.names().join(", ")).unwrap_or_default();
-            let what = format!("jobs are to wait in the Redis at {names} ({})", with_causes(error));
-            let (exit, fix) = if error.kind() == ErrorKind::Unavailable {
-                (Exit::Unavailable, "start it, or correct REDIS_URL or REDIS_HOST")
-            } else {
-                (Exit::Config, "REDIS_MAY_LOSE_JOBS=true takes one that may lose jobs, for development")
-            };
-            Failure::new(exit, Problem::new(what).fix(fix))
-        }
+        Queue::Redis(redis) => away_from(redis, error),
     }
+}
+
+/// Why this Redis is of no use, for the operator.
+pub(crate) fn away_from(redis: &Redis, error: &PortError) -> Failure {
+    let names = servers(redis).map(|servers| servers.names().join(", ")).unwrap_or_default();
+    let problem = Problem::new(format!("cannot use the Redis at {names} ({})", with_causes(error)));
+    let (exit, fix) = if error.kind() == ErrorKind::Misconfigured {
+        let fix =
+            "change that, or the REDIS_ variables; REDIS_MAY_LOSE_JOBS=true takes one that may lose jobs";
+        (Exit::Config, fix)
+    } else {
+        (Exit::Unavailable, "start it, or correct REDIS_URL or REDIS_HOST")
+    };
+    Failure::new(exit, problem.fix(fix))
 }
 
 /// Where jobs wait, in a few words for the operator.

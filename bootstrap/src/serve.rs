@@ -137,7 +137,7 @@ async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycl
         }
     });
     let jobs = Jobs { source: engine.source(), queue: engine.queue(), tasks: app.tasks };
-    engine.start(life, app.relay);
+    engine.start(life, app.relay, app.reconciler);
     clear_away(config, &app.services, life);
     life.mark_ready();
     Ok(Begun { address, new_admin, services: app.services, jobs })

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portwright_application::compute::{Defaults, Relay, TaskRegistry};
+use portwright_application::compute::{Defaults, Reconciler, Relay, TaskRegistry};
 use portwright_application::transact::Transactions;
 use portwright_application::{Policy, Ports, Services, task_registry};
 use portwright_domain::ports::{
@@ -13,27 +13,25 @@ use portwright_domain::ports::{
 };
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, api};
 use portwright_layers::{Layers, Policy as Patience, StoragePolicy};
-use portwright_memory::{MemoryRateLimiter, MemoryStorage, SystemClock, UuidV7};
+use portwright_memory::{MemoryStorage, SystemClock, UuidV7};
 use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
 use portwright_socket::QueueClient;
 use portwright_storage::{OpendalStorage, StorageHealth};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, AppEnv, Config, Registration, SigningKeySource};
+use crate::config::{self, AppEnv, Config, Queue, Registration, SigningKeySource};
 use crate::dispensable::dispensable;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::open_queue::OpenQueue;
 use crate::open_store::OpenStore;
+use crate::shared::Shared;
 
 /// Tokens are made by this service for this service.
 const ISSUER: &str = "portwright";
 
 /// The name of the signing key's file in the data directory.
 pub(crate) const KEY_FILE: &str = "signing-key.pem";
-
-/// How many clients the embedded limiter tells apart; the oldest are forgotten beyond that.
-const LIMITER_KEYS: usize = 100_000;
 
 /// How long a sign-in waits for its turn to be hashed.
 const HASHING_PATIENCE: Duration = Duration::from_secs(10);
@@ -45,8 +43,9 @@ pub struct Ambient {
     pub clock: Arc<dyn Clock>,
     /// New identities.
     pub ids: Arc<dyn IdGenerator>,
-    /// What a queue in Redis goes by. `None`: the time of that server, which is the same for all hosts.
-    pub shared_clock: Option<Arc<dyn Clock>>,
+    /// Whether a queue that many processes share goes by this clock, too, and not by that of its server: so that a test
+    /// can move it.
+    pub rules_queue: bool,
 }
 
 impl Ambient {
@@ -54,7 +53,7 @@ impl Ambient {
     #[must_use]
     pub fn system() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        Self { ids: Arc::new(UuidV7::new(clock.clone())), clock, shared_clock: None }
+        Self { ids: Arc::new(UuidV7::new(clock.clone())), clock, rules_queue: false }
     }
 }
 
@@ -111,6 +110,8 @@ pub struct App {
     pub tasks: Arc<TaskRegistry>,
     /// Brings jobs that were written in transactions to the queue.
     pub relay: Relay,
+    /// Brings them there again, if it has lost them.
+    pub reconciler: Reconciler,
     /// What reaching them over HTTP takes besides; see [`reach`].
     pub ports: ApiPorts,
     /// Protects what is reached besides these, such as the worker's half of the queue.
@@ -169,18 +170,18 @@ pub async fn wire(
     let queue = layers.job_queue(queue, patience);
     let (storage, storage_health) = open_storage(&config.storage, ambient.clone(), &layers).await?;
     let Ambient { clock, ids, .. } = ambient;
+    let Shared { cache, limiter, health: shared_health } = Shared::open(config, &clock, &layers).await?;
     let key = signing_key(config)?;
     let tokens = Arc::new(JwtIssuer::new(&key, ISSUER, ISSUER));
     let sealer = Arc::new(AeadSealer::new(&key));
     let hasher: Arc<dyn PasswordHasher> = Arc::new(hasher(config)?);
-    let limiter = MemoryRateLimiter::new(LIMITER_KEYS, clock.clone());
-    let limiter = layers.rate_limiter(Arc::new(limiter), Patience::LOCAL);
 
     // What we do with it
     let relayed = Transactions::new(store.clone(), observer.clone());
     let ports = Ports {
         store,
         queue: queue.clone(),
+        cache,
         storage,
         hasher,
         tokens: tokens.clone(),
@@ -189,7 +190,11 @@ pub async fn wire(
         clock: clock.clone(),
         ids: ids.clone(),
         observer,
-        probes: [store_health, storage_health].into_iter().chain(probes).chain([layers.health()]).collect(),
+        probes: [store_health, storage_health, shared_health]
+            .into_iter()
+            .chain(probes)
+            .chain([layers.health()])
+            .collect(),
     };
     let policy = Policy {
         registration_open: config.registration == Registration::Open,
@@ -205,10 +210,16 @@ pub async fn wire(
     let services = Services::new(ports, policy);
     let tasks = Arc::new(tasks(&services));
     services.compute.seal(tasks.keys());
-    let relay = Relay::new(relayed, queue, services.compute.bell().clone());
+    let relay = Relay::new(relayed.clone(), queue.clone(), services.compute.bell().clone());
+    let relay = match &config.queue {
+        Queue::Embedded => relay,
+        // It can lose what it took: flushed, failed over, or killed before its last second was on the disk.
+        Queue::Redis(_) => relay.keeping_jobs(),
+    };
+    let reconciler = Reconciler::new(relayed, queue);
 
     let ports = ApiPorts { tokens, sealer, limiter, clock, ids };
-    Ok(App { services, tasks, relay, ports, layers, store: open_store })
+    Ok(App { services, tasks, relay, reconciler, ports, layers, store: open_store })
 }
 
 /// The services over HTTP. `draining` is cancelled as soon as the process is about to stop.

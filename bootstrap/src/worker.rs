@@ -31,7 +31,7 @@ use crate::lifecycle::Lifecycle;
 use crate::lifeline::{Lifeline, Said};
 use crate::open_queue::{OpenQueue, away, describe};
 use crate::servers;
-use crate::wiring::{Backstage, Program, wire};
+use crate::wiring::{Ambient, Backstage, Program, wire};
 
 /// How long a worker waits for a server that is about to start, or a Redis.
 const QUEUE_APPEARS: Duration = Duration::from_mins(1);
@@ -71,7 +71,8 @@ pub async fn run(
         line.hold(cut.clone()).map_err(|error| no_thread(&error))?;
     }
     let prepare = async {
-        let queue = life.step("find the queue", QUEUE_APPEARS + WIRING, queue_that_answers(config)).await?;
+        let found = queue_that_answers(config, &program.ambient);
+        let queue = life.step("find the queue", QUEUE_APPEARS + WIRING, found).await?;
         servers::reach_unless_stopped(config, life).await?;
         let wiring = wire(config, program, Backstage::without_probes(&queue), false);
         let app = life.step("open the database", WIRING, wiring).await?;
@@ -142,10 +143,10 @@ async fn report(worker: &Worker, line: Option<&Lifeline>, tasks: Vec<String>) ->
 }
 
 /// Waits for a queue that answers, with growing pauses. One that can never be ours is not waited for.
-async fn queue_that_answers(config: &Config) -> Result<OpenQueue, Failure> {
+async fn queue_that_answers(config: &Config, ambient: &Ambient) -> Result<OpenQueue, Failure> {
     let (began, mut wait) = (Instant::now(), SHORTEST_WAIT);
     loop {
-        let error = match ask(config).await {
+        let error = match ask(config, ambient).await {
             Ok(queue) => return Ok(queue),
             Err(error) => error,
         };
@@ -166,8 +167,8 @@ async fn queue_that_answers(config: &Config) -> Result<OpenQueue, Failure> {
     }
 }
 
-async fn ask(config: &Config) -> Result<OpenQueue, PortError> {
-    let open = OpenQueue::reach(config).await?;
+async fn ask(config: &Config, ambient: &Ambient) -> Result<OpenQueue, PortError> {
+    let open = OpenQueue::reach(config, ambient).await?;
     open.queue.queues().await?;
     Ok(open)
 }

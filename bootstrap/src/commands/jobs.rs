@@ -16,10 +16,11 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::open_queue::{OpenQueue, away};
 use crate::output;
+use crate::wiring::Ambient;
 
 /// Does what was asked.
 pub(super) async fn run(config: &Config, command: Jobs) -> Result<Exit, Failure> {
-    let open = OpenQueue::reach(config).await.map_err(|error| away(config, &error))?;
+    let open = OpenQueue::reach(config, &Ambient::system()).await.map_err(|error| away(config, &error))?;
     let queue = &*open.queue;
     let done = match command {
         Jobs::Ls { state, task, queue: of, limit, json } => {

@@ -11,7 +11,7 @@ use super::secret::Secret;
 use super::sources::Sources;
 use super::variables as v;
 use super::{
-    AppEnv, AppRole, Compute, Config, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Origins, Outside,
+    AppEnv, AppRole, Compute, Config, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Origins, Outside, Sharing,
     Shutdown, SigningKeySource, WorkerCount, misspelt, redis, storage,
 };
 use crate::failure::Failure;
@@ -48,6 +48,7 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
     let registration = reader.read(&v::REGISTRATION);
     let first_admin = first_admin(reader);
     let rate_limit = quota(reader.read(&v::RATE_LIMIT_MAX_REQUESTS), reader.read(&v::RATE_LIMIT_WINDOW_MS));
+    let servers = reader.read(&v::RATE_LIMIT_SERVERS);
     let login = quota(reader.read(&v::LOGIN_MAX_FAILURES), reader.read(&v::LOGIN_WINDOW_MS));
     let trusted_proxies = reader.read(&v::TRUSTED_PROXIES).unwrap_or_default();
     let (threads, waiting) = (reader.read(&v::HASHING_THREADS), reader.read(&v::HASHING_QUEUE));
@@ -75,6 +76,8 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
         log: Log { format: format?, filter },
         shutdown: Shutdown { ready_delay: ready_delay?, timeout: timeout? },
         queue: queue?,
+        sharing: Sharing::through(redis),
+        servers: servers?,
         compute: compute?,
         jobs: jobs?,
         origins: Origins::default(),

@@ -1,6 +1,6 @@
 //! [`Outside`]: the servers of somebody else's that a configuration names, also where the rest of it has problems.
 
-use super::{Config, Database, Origins, Queue, Redis, Storage};
+use super::{Config, Database, Origins, Queue, Redis, Sharing, Storage};
 
 /// What could be read of them.
 #[derive(Debug, Clone, Default)]
@@ -20,9 +20,9 @@ impl From<&Config> for Outside {
         Self {
             database: Some(config.database.clone()),
             storage: Some(config.storage.clone()),
-            redis: match &config.queue {
-                Queue::Redis(redis) => Some(redis.clone()),
-                Queue::Embedded => None,
+            redis: match (&config.queue, &config.sharing) {
+                (Queue::Redis(redis), _) | (Queue::Embedded, Sharing::Redis(redis)) => Some(redis.clone()),
+                (Queue::Embedded, Sharing::Alone) => None,
             },
             origins: config.origins.clone(),
         }

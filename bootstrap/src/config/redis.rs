@@ -27,6 +27,22 @@ pub enum Queue {
     Redis(Redis),
 }
 
+/// Where processes count requests, and remember what they computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sharing {
+    /// Each by itself, in its memory.
+    Alone,
+    /// Together, in Redis.
+    Redis(Redis),
+}
+
+impl Sharing {
+    /// Together where they can.
+    pub(super) fn through(redis: Option<Redis>) -> Self {
+        redis.map_or(Self::Alone, Self::Redis)
+    }
+}
+
 /// Reads everything about Redis. A URL wins over its parts; `None` if there is none, or after a problem.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Redis> {
     let urls = reader.read(&v::REDIS_URL);

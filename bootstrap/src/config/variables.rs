@@ -8,7 +8,7 @@ mod redis;
 mod spec;
 mod storage;
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,6 +73,7 @@ pub static ALL: &[&Spec] = &[
     &ADMIN_PASSWORD.spec,
     &RATE_LIMIT_MAX_REQUESTS.spec,
     &RATE_LIMIT_WINDOW_MS.spec,
+    &RATE_LIMIT_SERVERS.spec,
     &LOGIN_MAX_FAILURES.spec,
     &LOGIN_WINDOW_MS.spec,
     &TRUSTED_PROXIES.spec,
@@ -139,7 +140,8 @@ pub(super) static JWT_PRIVATE_KEY_FILE: Variable<PathBuf> = Variable::new(
     "the path of a file that can be read",
     parse::readable_file,
     Unset("JWT_SECRET, or outside production a key in DATA_DIR that the first run makes"),
-    "The Ed25519 private key (PEM, PKCS #8) that signs access tokens.",
+    "The Ed25519 private key (PEM, PKCS #8) that signs access tokens. Servers that share a database share it, or JWT_SECRET: \
+     each takes the tokens of the others then.",
 );
 
 pub(super) static JWT_SECRET: Variable<Secret> = Variable::new(
@@ -217,6 +219,15 @@ pub(super) static RATE_LIMIT_WINDOW_MS: Variable<Duration> = Variable::new(
     |text| parse::duration(text, Bare::Milliseconds, MILLISECOND..=DAY),
     Is("60000"),
     "The window of RATE_LIMIT_MAX_REQUESTS, which begins with a client's first request.",
+);
+
+pub(super) static RATE_LIMIT_SERVERS: Variable<NonZeroU32> = Variable::new(
+    "RATE_LIMIT_SERVERS",
+    "a whole number from 1 to 1000",
+    |text| NonZeroU32::new(parse::number(text, 1..=1_000)?).ok_or_else(|| "it is out of range".to_owned()),
+    Is("1"),
+    "Servers that count requests together in Redis. While it is away, each counts by itself and grants that part of the \
+     limits, and of sign-ins half of it.",
 );
 
 pub(super) static LOGIN_MAX_FAILURES: Variable<u32> = Variable::new(

@@ -11,6 +11,7 @@ use crate::compute::QUEUE_FILE;
 use crate::config::{Config, Queue};
 use crate::data_dir::DataDir;
 use crate::open_queue::{OpenQueue, away, describe};
+use crate::wiring::Ambient;
 
 /// A queue answers at once.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -28,7 +29,7 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
             return found;
         }
     }
-    let asked = async { OpenQueue::reach(config).await?.queue.queues().await };
+    let asked = async { OpenQueue::reach(config, &Ambient::system()).await?.queue.queues().await };
     match timeout(ANSWER, asked).await {
         Ok(Ok(queues)) => {
             found.push(Finding::pass(CHECK, format!("the queue answers: {}", describe(&config.queue))));

@@ -13,6 +13,7 @@ use crate::config::{Config, Queue};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::open_queue::{OpenQueue, away, describe};
+use crate::wiring::Ambient;
 
 /// Jobs that are in memory at a time.
 const BATCH: u32 = 500;
@@ -51,8 +52,8 @@ impl<'a> Carriage<'a> {
         match &self.config.queue {
             Queue::Embedded => self.copy().await,
             queue @ Queue::Redis(_) => {
-                let target =
-                    OpenQueue::reach(self.config).await.map_err(|error| away(self.config, &error))?;
+                let opened = OpenQueue::reach(self.config, &Ambient::system()).await;
+                let target = opened.map_err(|error| away(self.config, &error))?;
                 let mut tally = enqueue(&QueueExport::of(&self.from), &*target.queue).await?;
                 let ended = tally.note.clone().unwrap_or_default();
                 tally.note = Some(format!("wait in {}{ended}", describe(queue)));
