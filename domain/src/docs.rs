@@ -29,3 +29,6 @@ pub mod d0009_compute_engine {}
 
 #[doc = include_str!("../docs/0010-causal-reads.md")]
 pub mod d0010_causal_reads {}
+
+#[doc = include_str!("../docs/0011-redis-queue.md")]
+pub mod d0011_redis_queue {}
