@@ -1,6 +1,9 @@
 //! [`Home`]: what one app has to itself in its world, and what is found in there. It is gone with the app.
 
+use std::sync::Arc;
+
 use portwright::config::{self, Config, Database, Queue, Secret, Storage};
+use portwright_domain::ports::Clock;
 use portwright_storage::S3Config;
 use portwright_testkit::servers::{Postgres, Redis, S3};
 use tempfile::TempDir;
@@ -31,6 +34,13 @@ impl Home {
             // A thread of the test, with a bucket that nobody else sees.
             files: is_cluster.then(S3::run),
             directory: TempDir::new().expect("a directory"),
+        }
+    }
+
+    /// From now on this clock says when a file was stored, where that is not the server's to say.
+    pub(crate) fn go_by(&self, clock: Arc<dyn Clock>) {
+        if let Some(files) = &self.files {
+            files.go_by(clock);
         }
     }
 
@@ -68,13 +78,11 @@ impl Home {
 
     /// How many files there are in a folder of the storage.
     pub(crate) fn stored_files(&self, folder: &str) -> usize {
-        match &self.files {
-            Some(files) => files.keys(&format!("{folder}/")).len(),
-            None => {
-                let folder = self.directory.path().join("storage/objects").join(format!("{folder}+"));
-                std::fs::read_dir(folder).map_or(0, Iterator::count)
-            }
+        if let Some(files) = &self.files {
+            return files.keys(&format!("{folder}/")).len();
         }
+        let folder = self.directory.path().join("storage/objects").join(format!("{folder}+"));
+        std::fs::read_dir(folder).map_or(0, Iterator::count)
     }
 }
 
@@ -129,7 +137,9 @@ impl OwnDatabase {
         let primary = servers.pop().expect("a primary");
         primary.create_database(&name, world::TEMPLATE);
         // Else the replicas would be away for as long as the app does not look again.
-        standbys.iter().for_each(|standby| standby.await_database(&name));
+        for standby in &standbys {
+            standby.await_database(&name);
+        }
         Self { primary, name, urls }
     }
 }

@@ -52,6 +52,7 @@ fn keep(world: World) -> ExitCode {
 }
 
 /// Becomes the command, with a keeper beside it.
+#[expect(clippy::zombie_processes, reason = "the keeper outlives the command, which this process becomes")]
 fn run(world: World, program: &str, arguments: &[String]) -> ExitCode {
     let mut keeper = Command::new(std::env::current_exe().expect("this program"))
         .arg(world.name())

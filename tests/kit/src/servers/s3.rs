@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use portwright_domain::ports::Clock;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::oneshot;
@@ -111,6 +112,11 @@ impl S3 {
     #[must_use]
     pub fn open_uploads(&self) -> usize {
         self.shared.bucket.open_uploads()
+    }
+
+    /// From now on this clock says when an object was put.
+    pub fn go_by(&self, clock: Arc<dyn Clock>) {
+        self.shared.bucket.go_by(clock);
     }
 
     /// From now on objects are encrypted with a key that is not the server's, so that their etags are no digests.

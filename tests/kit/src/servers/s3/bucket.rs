@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use md5::{Digest, Md5};
+use portwright_domain::ports::Clock;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
@@ -35,6 +36,8 @@ struct Contents {
     /// How many uploads were ever begun.
     begun: u64,
     encrypting: bool,
+    /// What tells when an object was put; the real time if there is none.
+    clock: Option<Arc<dyn Clock>>,
 }
 
 #[derive(Clone)]
@@ -60,8 +63,14 @@ impl Contents {
         let encrypted = self.encrypting;
         // Somebody else's digest, of which nobody can say what it is of.
         let etag = if encrypted { hex(&Md5::digest(format!("{key} {digest}"))) } else { digest };
-        #[expect(clippy::disallowed_methods, reason = "a server has a clock of its own")]
-        let modified = SystemTime::now().into();
+        let modified = match &self.clock {
+            Some(clock) => {
+                let since = Duration::from_micros(clock.now().unix_micros().unsigned_abs());
+                (SystemTime::UNIX_EPOCH + since).into()
+            }
+            #[expect(clippy::disallowed_methods, reason = "a server has a clock of its own")]
+            None => SystemTime::now().into(),
+        };
         self.objects.insert(key, Object { bytes, etag: etag.clone(), modified, encrypted });
         ETag::Strong(etag)
     }
@@ -79,6 +88,10 @@ impl Bucket {
 
     pub(super) fn open_uploads(&self) -> usize {
         locked(&self.0).uploads.len()
+    }
+
+    pub(super) fn go_by(&self, clock: Arc<dyn Clock>) {
+        locked(&self.0).clock = Some(clock);
     }
 
     pub(super) fn encrypt(&self) {
