@@ -115,7 +115,11 @@ pub enum OpenStore {
 impl OpenStore {
     /// Opens the store that the configuration names. `migrate` says whether its tables are brought up to date; if not,
     /// one that is not up to date is refused, and one that is missing is not made.
-    pub async fn open(database: &Database, migrate: bool) -> Result<Self, Failure> {
+    pub async fn open(
+        database: &Database,
+        migrate: bool,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Failure> {
         match database {
             Database::Sqlite { file } => {
                 let config = SqliteConfig { migrate, ..SqliteConfig::at(file) };
@@ -135,7 +139,7 @@ impl OpenStore {
                 let mut config = postgres(urls, *connections)?;
                 config.migrate = migrate;
                 // On the heap, since everybody who waits for a start would carry it otherwise.
-                Ok(Self::Postgres(Box::pin(PostgresStore::init(&config)).await?))
+                Ok(Self::Postgres(Box::pin(PostgresStore::init(&config, observer)).await?))
             }
         }
     }
@@ -180,7 +184,7 @@ impl OpenStore {
     pub async fn close(&self) {
         match self {
             Self::Sqlite(store) => store.close().await,
-            Self::Postgres(store) => store.close(),
+            Self::Postgres(store) => store.close().await,
         }
     }
 }
@@ -216,7 +220,7 @@ pub async fn wire(
     let observer: Arc<dyn Observer> = Arc::new(Unobserved);
 
     // The outside world
-    let open_store = OpenStore::open(&config.database, migrate).await?;
+    let open_store = OpenStore::open(&config.database, migrate, observer.clone()).await?;
     let (store, store_health) = open_store.ports();
     let Backstage { queue, probes } = backstage;
     let storage = open_storage(&config.storage, clock.clone()).await?;

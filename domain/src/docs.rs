@@ -29,3 +29,6 @@ pub mod d0009_compute_engine {}
 
 #[doc = include_str!("../docs/0010-causal-reads.md")]
 pub mod d0010_causal_reads {}
+
+#[doc = include_str!("../docs/0013-what-a-read-has-seen.md")]
+pub mod d0013_what_a_read_has_seen {}
