@@ -13,8 +13,10 @@ mod jobs;
 mod rows;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use portwright_domain::Timestamp;
+use portwright_domain::ports::Unobserved;
 use portwright_postgres::import::{self, Arrival};
 use portwright_postgres::{PostgresConfig, PostgresStore};
 use portwright_security::SigningKey;
@@ -70,9 +72,9 @@ pub(crate) async fn move_up(config: &Config, file: &Path, ambient: &Ambient) -> 
     servers::reach(config).await?;
     let target = postgres(urls, *connections)?;
     // On the heap, since everybody who waits for a start would carry it otherwise.
-    let store = Box::pin(PostgresStore::init(&target)).await?;
+    let store = Box::pin(PostgresStore::init(&target, Arc::new(Unobserved))).await?;
     let moved = source.carry(config, &mut export, &target, &store, ambient).await;
-    store.close();
+    store.close().await;
     export.close().await;
     moved
 }

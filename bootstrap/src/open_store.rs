@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portwright_domain::ports::{HealthProbe, Store};
+use portwright_domain::ports::{HealthProbe, Observer, Store};
 use portwright_layers::{Layers, StorePolicy};
 use portwright_postgres::{PostgresConfig, PostgresHealth, PostgresStore};
 use portwright_sqlite::{SqliteConfig, SqliteHealth, SqliteStore};
@@ -22,7 +22,11 @@ pub enum OpenStore {
 impl OpenStore {
     /// Opens the store that the configuration names. `migrate` says whether its tables are brought up to date; if not,
     /// one that is not up to date is refused, and one that is missing is not made.
-    pub async fn open(database: &Database, migrate: bool) -> Result<Self, Failure> {
+    pub async fn open(
+        database: &Database,
+        migrate: bool,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Failure> {
         match database {
             Database::Sqlite { file } => {
                 let config = SqliteConfig { migrate, ..SqliteConfig::at(file) };
@@ -42,7 +46,7 @@ impl OpenStore {
                 let mut config = postgres(urls, *connections)?;
                 config.migrate = migrate;
                 // On the heap, since everybody who waits for a start would carry it otherwise.
-                Ok(Self::Postgres(Box::pin(PostgresStore::init(&config)).await?))
+                Ok(Self::Postgres(Box::pin(PostgresStore::init(&config, observer)).await?))
             }
         }
     }
@@ -94,7 +98,7 @@ impl OpenStore {
     pub async fn close(&self) {
         match self {
             Self::Sqlite(store) => store.close().await,
-            Self::Postgres(store) => store.close(),
+            Self::Postgres(store) => store.close().await,
         }
     }
 }

@@ -47,7 +47,7 @@ impl PostgresExport {
         const SQL: &str = "SELECT id, user_id, generation, created_at, expires_at FROM sessions WHERE id > $1 \
              ORDER BY id LIMIT $2";
         let question = sqlx::query(SQL).bind(key(after.map(|id| id.0))).bind(i64::from(limit));
-        read(question.fetch_all(&mut self.0).await, sessions::session)
+        read(question.fetch_all(&mut self.0).await, |row| sessions::session_at(row, 0))
     }
 
     /// Idempotency keys, by scope and key.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use portwright_domain::ports::HealthProbe;
+use portwright_domain::ports::{HealthProbe, Unobserved};
 use portwright_postgres::{PostgresConfig, PostgresHealth, PostgresStore};
 use portwright_testkit::Fixture;
 use portwright_testkit::servers::Postgres;
@@ -12,7 +12,7 @@ use portwright_testkit::servers::Postgres;
 async fn fresh_probe() -> Fixture<dyn HealthProbe> {
     let server = Postgres::primary();
     let config = PostgresConfig::at([server.url(&server.fresh_database())]).expect("a URL");
-    let store = PostgresStore::init(&config).await.expect("a store");
+    let store = PostgresStore::init(&config, Arc::new(Unobserved)).await.expect("a store");
     Fixture::<dyn HealthProbe>::new(Arc::new(PostgresHealth::of(store))).keeping(server)
 }
 

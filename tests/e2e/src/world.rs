@@ -3,8 +3,11 @@
 //! A run of tests shares the database servers of its world, since these take seconds to start: `with-servers` (beside
 //! the library, in `bin`) starts them for a command. Within them, each app has what it has to itself; see `home`.
 
+use std::sync::Arc;
+
 use portwright::config::{Database, Secret};
 use portwright::open_store::OpenStore;
+use portwright_domain::ports::Unobserved;
 use portwright_testkit::servers::{Postgres, Redis};
 
 /// The variable that names the world.
@@ -82,7 +85,8 @@ impl Servers {
         let primary = Postgres::primary();
         primary.create_database(TEMPLATE, "template0");
         let database = Database::Postgres { urls: vec![Secret::new(primary.url(TEMPLATE))], connections: 2 };
-        OpenStore::open(&database, true).await.expect("the tables are made").close().await;
+        let store = OpenStore::open(&database, true, Arc::new(Unobserved)).await;
+        store.expect("the tables are made").close().await;
         let standbys: Vec<_> = (0..standbys).map(|_| primary.standby()).collect();
         let redis = (world == World::Cluster).then(Redis::new);
         Self { world, postgres: [primary].into_iter().chain(standbys).collect(), redis }

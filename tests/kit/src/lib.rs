@@ -11,8 +11,10 @@ pub mod noise;
 pub mod pictures;
 pub mod proxy;
 pub mod servers;
+pub mod size;
 
 pub use clock::ManualClock;
 pub use contract::{Fixture, broken_promises};
 pub use ids::SequentialIds;
 pub use noise::Noise;
+pub use size::sized;
