@@ -1,7 +1,8 @@
 //! Transactions that start over when they lose a race.
 //!
 //! A unit of work that answers `Contended` did nothing, so the same work may be tried again from its start: with
-//! decorrelated jitter, ten times at most, within five seconds. It is a loop, not a closure, because closures that
+//! decorrelated jitter, ten times at most, within five seconds. Whoever has lost five races works alone in this process, so
+//! that somebody always comes through. It is a loop, not a closure, because closures that
 //! borrow a unit of work across an await do not compile as `Send` (decision record 4).
 //!
 //! Only what happens inside the unit of work is repeated. Hash passwords and issue tokens outside of it.
@@ -11,12 +12,17 @@ use std::time::Duration;
 
 use portwright_domain::ports::{CommitToken, Event, Observer, Store, UnitOfWork};
 use portwright_domain::{PortError, Race};
-use tokio::time::Instant;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::time::{Instant, timeout};
 
 use crate::compute::Bell;
 use crate::jitter::random_share;
 
 const MOST_TRIES: u32 = 10;
+/// Tries beside others.
+const TRIES_IN_COMPANY: u32 = 5;
+/// Nobody waits longer than this for others to end before working alone, or for who works alone.
+const LONGEST_TURN: Duration = Duration::from_millis(100);
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
@@ -61,12 +67,14 @@ pub struct Transactions {
     store: Arc<dyn Store>,
     observer: Arc<dyn Observer>,
     bell: Bell,
+    /// Held by everybody at once, or by one alone.
+    company: Arc<RwLock<()>>,
 }
 
 impl Transactions {
     /// Transactions on this store.
     pub fn new(store: Arc<dyn Store>, observer: Arc<dyn Observer>) -> Self {
-        Self { store, observer, bell: Bell::default() }
+        Self { store, observer, bell: Bell::default(), company: Arc::default() }
     }
 
     /// Rings this bell after each commit, so that jobs written in a transaction start at once.
@@ -80,7 +88,7 @@ impl Transactions {
     #[must_use]
     pub fn attempts(&self, operation: &'static str) -> Attempts<'_> {
         let deadline = Instant::now() + TIME_LIMIT;
-        Attempts { transactions: self, operation, tries: 0, last_wait: SHORTEST_WAIT, deadline }
+        Attempts { transactions: self, operation, tries: 0, last_wait: SHORTEST_WAIT, deadline, turn: None }
     }
 }
 
@@ -91,6 +99,13 @@ pub struct Attempts<'a> {
     tries: u32,
     last_wait: Duration,
     deadline: Instant,
+    turn: Option<Turn>,
+}
+
+/// The right to a try. Nobody needs it for the work to be right, so whoever does not get it in time goes on without.
+enum Turn {
+    InCompany { _held: OwnedRwLockReadGuard<()> },
+    Alone { _held: OwnedRwLockWriteGuard<()> },
 }
 
 /// Whether a try decided the matter.
@@ -109,6 +124,7 @@ impl Attempts<'_> {
     pub async fn begin(&mut self) -> Result<Box<dyn UnitOfWork>, PortError> {
         loop {
             self.tries += 1;
+            self.turn = self.turn().await;
             match self.transactions.store.begin().await {
                 Err(error) => match error.race() {
                     Some(race) if self.wait(race).await => {}
@@ -147,8 +163,22 @@ impl Attempts<'_> {
         }
     }
 
-    /// Waits before another try; false if there is none left.
+    /// Waits for company that may be had, or for the others to end.
+    async fn turn(&self) -> Option<Turn> {
+        let company = self.transactions.company.clone();
+        let turn = async {
+            if self.tries > TRIES_IN_COMPANY {
+                Turn::Alone { _held: company.write_owned().await }
+            } else {
+                Turn::InCompany { _held: company.read_owned().await }
+            }
+        };
+        timeout(LONGEST_TURN, turn).await.ok()
+    }
+
+    /// Ends the turn, and waits before another try; false if there is none left.
     async fn wait(&mut self, race: Race) -> bool {
+        self.turn = None;
         let ceiling = (self.last_wait * 3).min(LONGEST_WAIT);
         let wait = SHORTEST_WAIT + (ceiling.saturating_sub(SHORTEST_WAIT)).mul_f64(random_share());
         if self.tries >= MOST_TRIES || Instant::now() + wait >= self.deadline {

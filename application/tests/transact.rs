@@ -195,6 +195,37 @@ async fn is_empty(store: &MemoryStore) -> bool {
     view.users().find(a_user().build().id).await.expect("finding works").is_none()
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_has_lost_five_races_works_alone() {
+    let (store, begun) = store_of(|n| Ok(if n < 6 { rolls_back(Ok(())) } else { commits(Ok(token())) }));
+    let transactions = Transactions::new(store, Arc::new(Recorder::default()));
+    let loser = async {
+        let mut tries = 0;
+        let done: Result<Committed<()>, PortError> = transact!(transactions, "test.work", |_uow| {
+            tries += 1;
+            if tries < 6 {
+                contended()
+            } else {
+                // Others who come meanwhile wait for it.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok(())
+            }
+        });
+        done.expect("it comes through");
+        Instant::now()
+    };
+    let other = async {
+        while begun.load(Ordering::SeqCst) < 6 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let done: Result<Committed<()>, PortError> = transact!(transactions, "test.work", |_uow| Ok(()));
+        done.expect("it comes through");
+        Instant::now()
+    };
+    let (lost, came_later) = tokio::join!(loser, other);
+    assert!(came_later >= lost);
+}
+
 #[tokio::test]
 async fn an_error_leaves_nothing_of_what_was_done_before_it() {
     let store = Arc::new(MemoryStore::new());

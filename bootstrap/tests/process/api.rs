@@ -75,9 +75,9 @@ impl Api {
         job["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Sends a picture, and waits for what comes of it.
-    pub(crate) async fn put_picture(&self, path: &str, png: Vec<u8>) -> Answer {
-        let request = self.http.put(format!("{}{path}", self.url)).header("Prefer", "wait=20");
+    /// Sends a picture, and waits for what comes of it as long as this preference says.
+    pub(crate) async fn put_picture(&self, path: &str, png: Vec<u8>, prefer: &str) -> Answer {
+        let request = self.http.put(format!("{}{path}", self.url)).header("Prefer", prefer);
         let token = self.session["accessToken"].as_str().expect("signed in");
         let request = request.header("Content-Type", "image/png").bearer_auth(token).body(png);
         let response = request.send().await.expect("an answer");

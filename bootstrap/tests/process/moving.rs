@@ -156,7 +156,7 @@ async fn everything_is_there_after_the_move_and_goes_on_where_it_was() {
     let admin = place.first_admin(&server).await;
     let id = admin.get("/auth/me").await.expect(200)["id"].as_str().expect("an id").to_owned();
     let avatar = format!("/users/{id}/avatar");
-    admin.put_picture(&avatar, picture(PictureKind::Png, 300, 200)).await.expect(200);
+    admin.put_picture(&avatar, picture(PictureKind::Png, 300, 200), "wait=20").await.expect(200);
     let seen = admin.bytes(&avatar).await;
     // This one waits until after the move.
     place.run(["jobs", "pause", "cpu"]).await.expect(0);

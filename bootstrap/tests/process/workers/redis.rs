@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portwright_domain::avatar::PictureKind;
 use portwright_domain::job::JobState;
 use portwright_domain::ports::job_queue::Limits;
 use portwright_redis::{RedisConfig, RedisJobQueue};
+use portwright_testkit::pictures::picture;
 use portwright_testkit::servers::{Postgres, Redis, Stop};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -174,6 +176,31 @@ async fn while_redis_is_away_calls_are_refused_at_once_and_two_seconds_after_its
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_transaction_outlives_a_redis_that_loses_everything() {
+    let (place, redis) = (Place::empty(), Redis::new());
+    let server = serve_with_workers(&place, &redis, 1).await;
+    let admin = place.first_admin(&server).await;
+    admin.post("/queues/cpu/pause", &Value::Null).await.expect(204);
+    let id = admin.get("/auth/me").await.expect(200)["id"].clone();
+    let avatar = format!("/users/{}/avatar", id.as_str().expect("an id"));
+    let png = picture(PictureKind::Png, 300, 200);
+    let job = admin.put_picture(&avatar, png, "respond-async").await.expect(202)["id"].clone();
+    let job = format!("/jobs/{}", job.as_str().expect("an id"));
+    until("the queue has it", async || admin.get(&job).await.status == 200).await;
+
+    // What was paused is forgotten, too.
+    redis.command("FLUSHALL");
+    admin.get(&job).await.expect(404);
+    until("it is there again, and done", async || {
+        let answer = admin.get(&job).await;
+        answer.status == 200 && answer.body["state"] == "succeeded"
+    })
+    .await;
+    assert!(!admin.bytes(&avatar).await.is_empty());
+    assert_eq!(server.stop().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_redis_a_server_and_its_workers_stop_within_ten_seconds() {
     let (place, redis) = (Place::empty(), Redis::new());
     let server = serve_with_workers(&place, &redis, 2).await;
@@ -218,12 +245,12 @@ async fn a_redis_that_is_away_refuses_us_or_may_lose_jobs_is_no_start() {
     let guarded = Redis::with_options(&["--requirepass", "hunter2"]);
     let wrong = format!("redis://:hunter3@127.0.0.1:{}", guarded.port());
     let refused = ran(&mut on(wrong), b"").await;
-    refused.expect_failure(78, &["refuses the user or the password"]);
+    refused.expect_failure(78, &["cannot sign in to Redis at 127.0.0.1", "REDIS_URL"]);
     assert!(!refused.stderr.contains("hunter"), "{}", refused.stderr);
 
     redis.stop(Stop::Kill);
     let began = Instant::now();
-    ran(&mut on(redis.url()), b"").await.expect_failure(69, &[&address, "start it, or correct REDIS_URL"]);
+    ran(&mut on(redis.url()), b"").await.expect_failure(69, &[&address, "start it, or set REDIS_URL to where it listens"]);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
