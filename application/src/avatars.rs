@@ -28,7 +28,7 @@ use portwright_domain::ports::{
     Clock, Consistency, IdGenerator, JobQueue, Object, ObjectBody, Storage, Store, UnitOfWork,
 };
 use portwright_domain::user::{User, UserId};
-use portwright_domain::{ErrorKind, PortError};
+use portwright_domain::{ErrorKind, PortError, Race};
 use tokio::sync::Semaphore;
 
 use self::inspection::{Inspected, Stopped};
@@ -38,7 +38,7 @@ pub use self::thumbnails::{Thumbnails, ThumbnailsError, ThumbnailsOf};
 use crate::compute::{Call, Compute, ComputeError};
 use crate::reads;
 use crate::transact;
-use crate::transact::{Committed, MaybeContended, Transactions};
+use crate::transact::{Committed, MaybeContended, Transactions, race_for_user};
 use crate::transfers::Tools;
 
 /// The most bytes of an upload.
@@ -80,9 +80,11 @@ pub enum AvatarError {
 }
 
 impl MaybeContended for AvatarError {
-    fn is_contended(&self) -> bool {
-        // The version was read in the same transaction: whoever changed it since won a race.
-        matches!(self, Self::Port(error) if error.is_contended() || error.conflicts_on("users.version"))
+    fn lost_race(&self) -> Option<Race> {
+        match self {
+            Self::Port(error) => race_for_user(error),
+            _ => None,
+        }
     }
 }
 

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portwright_domain::PortError;
 use portwright_domain::idempotency::{Claim, Fingerprint, IdempotencyKey, IdempotencyRecord, Progress};
 use portwright_domain::ports::{Clock, UnitOfWork};
+use portwright_domain::{PortError, Race};
 
 use crate::transact;
 use crate::transact::{Committed, MaybeContended, Transactions};
@@ -88,7 +88,7 @@ impl From<PortError> for Lost {
 }
 
 impl MaybeContended for Lost {
-    fn is_contended(&self) -> bool {
-        self.0.is_contended() || self.0.conflicts_on("idempotency.key")
+    fn lost_race(&self) -> Option<Race> {
+        self.0.race().or_else(|| self.0.conflicts_on("idempotency.key").then_some(Race::Rule))
     }
 }

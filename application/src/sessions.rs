@@ -14,13 +14,13 @@ use portwright_domain::ports::{
 };
 use portwright_domain::session::{Claims, Generation, Session, SessionId};
 use portwright_domain::user::{Email, PasswordHash, PersonName, User, UserId};
-use portwright_domain::{PortError, Timestamp};
+use portwright_domain::{PortError, Race, Timestamp};
 use uuid::Uuid;
 
 use crate::services::Policy;
 use crate::sign_in_limit::{Exhausted, SignInLimit};
 use crate::transact;
-use crate::transact::{Committed, MaybeContended, Transactions};
+use crate::transact::{Committed, MaybeContended, Transactions, race_for_user};
 use crate::users::NewUser;
 
 /// Why a use case on sessions did not happen.
@@ -62,8 +62,11 @@ impl From<Exhausted> for SessionError {
 }
 
 impl MaybeContended for SessionError {
-    fn is_contended(&self) -> bool {
-        matches!(self, Self::Port(error) if error.is_contended() || error.conflicts_on("users.version"))
+    fn lost_race(&self) -> Option<Race> {
+        match self {
+            Self::Port(error) => race_for_user(error),
+            _ => None,
+        }
     }
 }
 

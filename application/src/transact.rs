@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portwright_domain::ports::{CommitToken, Event, Observer, Store, UnitOfWork};
-use portwright_domain::{ErrorKind, PortError};
+use portwright_domain::{PortError, Race};
 use tokio::time::Instant;
 
 use crate::compute::Bell;
@@ -39,14 +39,20 @@ impl<T> Committed<T> {
 
 /// Errors of use cases, as far as a transaction must understand them.
 pub trait MaybeContended: From<PortError> {
-    /// Whether the work may be tried again from its start.
-    fn is_contended(&self) -> bool;
+    /// The race that was lost, if it was one: the work may be tried again from its start then.
+    fn lost_race(&self) -> Option<Race>;
 }
 
 impl MaybeContended for PortError {
-    fn is_contended(&self) -> bool {
-        self.kind() == ErrorKind::Contended
+    fn lost_race(&self) -> Option<Race> {
+        self.race()
     }
+}
+
+/// The same for work that finds a row in its own transaction and changes it by its version: whoever has changed it since
+/// won a race.
+pub(crate) fn race_for_user(error: &PortError) -> Option<Race> {
+    error.race().or_else(|| error.conflicts_on("users.version").then_some(Race::Rule))
 }
 
 /// Opens transactions for the use cases.
@@ -104,8 +110,11 @@ impl Attempts<'_> {
         loop {
             self.tries += 1;
             match self.transactions.store.begin().await {
-                Err(error) if error.is_contended() && self.wait().await => {}
-                answer => return answer,
+                Err(error) => match error.race() {
+                    Some(race) if self.wait(race).await => {}
+                    _ => return Err(error),
+                },
+                begun => return begun,
             }
         }
     }
@@ -132,18 +141,22 @@ impl Attempts<'_> {
                 error
             }
         };
-        if error.is_contended() && self.wait().await { Settled::Again } else { Settled::Done(Err(error)) }
+        match error.lost_race() {
+            Some(race) if self.wait(race).await => Settled::Again,
+            _ => Settled::Done(Err(error)),
+        }
     }
 
     /// Waits before another try; false if there is none left.
-    async fn wait(&mut self) -> bool {
+    async fn wait(&mut self, race: Race) -> bool {
         let ceiling = (self.last_wait * 3).min(LONGEST_WAIT);
         let wait = SHORTEST_WAIT + (ceiling.saturating_sub(SHORTEST_WAIT)).mul_f64(random_share());
         if self.tries >= MOST_TRIES || Instant::now() + wait >= self.deadline {
             return false;
         }
         self.last_wait = wait;
-        self.transactions.observer.observe(&Event::TransactionRetried { operation: self.operation });
+        let operation = self.operation;
+        self.transactions.observer.observe(&Event::TransactionRetried { operation, race });
         tokio::time::sleep(wait).await;
         true
     }

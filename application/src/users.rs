@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use portwright_domain::PortError;
 use portwright_domain::access::{Access, Action, Principal, Relation, Role, decide};
 use portwright_domain::page::{Direction, Page, PageRequest};
 use portwright_domain::password::NewPassword;
 use portwright_domain::ports::{Clock, Consistency, IdGenerator, PasswordHasher, Store, UnitOfWork};
 use portwright_domain::user::{Email, PasswordHash, PersonName, User, UserFilter, UserId, UserSort, Version};
+use portwright_domain::{PortError, Race};
 
 use crate::avatars::Avatars;
 use crate::reads;
 use crate::transact;
-use crate::transact::{Committed, MaybeContended, Transactions};
+use crate::transact::{Committed, MaybeContended, Transactions, race_for_user};
 
 /// Why a use case on users did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +44,11 @@ impl From<PortError> for UserError {
 }
 
 impl MaybeContended for UserError {
-    fn is_contended(&self) -> bool {
-        // The version was read in the same transaction: whoever changed it since won a race.
-        matches!(self, Self::Port(error) if error.is_contended() || error.conflicts_on("users.version"))
+    fn lost_race(&self) -> Option<Race> {
+        match self {
+            Self::Port(error) => race_for_user(error),
+            _ => None,
+        }
     }
 }
 

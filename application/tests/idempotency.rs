@@ -10,7 +10,7 @@ use portwright_domain::idempotency::{
 };
 use portwright_domain::mock::{MockIdempotencyRepository, MockStore, MockUnitOfWork};
 use portwright_domain::ports::{CommitToken, Event, Store, UnitOfWork};
-use portwright_domain::{ErrorKind, PortError, Timestamp};
+use portwright_domain::{ErrorKind, PortError, Race, Timestamp};
 use portwright_testkit::ManualClock;
 use tokio::task::JoinSet;
 
@@ -179,7 +179,8 @@ async fn who_loses_the_race_for_a_key_looks_again_and_finds_the_winner() {
     let winner = running_until(ManualClock::START.plus(RUNNING_FOR));
     let world = world_of(vec![unit(None, Some(lost)), unit(Some(winner), None)]);
     assert_eq!(claim(&world, REQUEST).await, Claim::StillRunning);
-    assert_eq!(world.events.count(&Event::TransactionRetried { operation: "idempotency.claim" }), 1);
+    let retried = Event::TransactionRetried { operation: "idempotency.claim", race: Race::Rule };
+    assert_eq!(world.events.count(&retried), 1);
 }
 
 #[tokio::test]

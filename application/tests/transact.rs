@@ -8,17 +8,17 @@ use portwright_application::transact;
 use portwright_application::transact::{Committed, Transactions};
 use portwright_domain::mock::{MockStore, MockUnitOfWork};
 use portwright_domain::ports::{CommitToken, Consistency, Event, Store, UnitOfWork};
-use portwright_domain::{ErrorKind, PortError};
+use portwright_domain::{ErrorKind, PortError, Race};
 use portwright_memory::MemoryStore;
 use portwright_testkit::builders::a_user;
 use tokio::time::Instant;
 
 use crate::world::Recorder;
 
-const RETRIED: Event<'_> = Event::TransactionRetried { operation: "test.work" };
+const RETRIED: Event<'_> = Event::TransactionRetried { operation: "test.work", race: Race::Deadlock };
 
 fn error(kind: ErrorKind) -> PortError {
-    PortError::new(kind, "test", "on cue")
+    PortError::new(kind, "test", "on cue").with_race(Race::Deadlock)
 }
 
 fn contended<T>() -> Result<T, PortError> {

@@ -19,6 +19,7 @@ pub struct PortError {
     kind: ErrorKind,
     operation: &'static str,
     detail: Cow<'static, str>,
+    race: Race,
     #[source]
     source: Option<Source>,
 }
@@ -42,6 +43,37 @@ pub enum ErrorKind {
     Corrupt,
     /// Wrong credentials, a missing table or bucket: start-up must fail.
     Misconfigured,
+}
+
+/// Which race a [`ErrorKind::Contended`] lost, for whoever counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Race {
+    /// Somebody else was using it for too long.
+    #[default]
+    Busy,
+    /// Both could not have happened one after the other.
+    Serialization,
+    /// Each waited for the other.
+    Deadlock,
+    /// Another transaction came first to the same unique value or version.
+    Rule,
+    /// The connection broke before the commit was made.
+    Connection,
+}
+
+impl Race {
+    /// The stable name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Serialization => "serialization",
+            Self::Deadlock => "deadlock",
+            Self::Rule => "rule",
+            Self::Connection => "connection",
+        }
+    }
 }
 
 impl ErrorKind {
@@ -70,7 +102,7 @@ impl PortError {
     /// An error of this kind; `operation` is `port.method`, `detail` a lower-case phrase for the log.
     #[must_use]
     pub fn new(kind: ErrorKind, operation: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, operation, detail: detail.into(), source: None }
+        Self { kind, operation, detail: detail.into(), race: Race::default(), source: None }
     }
 
     /// A broken rule, named by `rule`.
@@ -86,6 +118,13 @@ impl PortError {
         self
     }
 
+    /// The same error, whose race is known; without, it is [`Race::Busy`].
+    #[must_use]
+    pub const fn with_race(mut self, race: Race) -> Self {
+        self.race = race;
+        self
+    }
+
     /// Keeps what the driver said, for the log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
@@ -97,6 +136,15 @@ impl PortError {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// The race that was lost, if it was one: the same work may be tried again from its start.
+    #[must_use]
+    pub const fn race(&self) -> Option<Race> {
+        match self.kind {
+            ErrorKind::Contended => Some(self.race),
+            _ => None,
+        }
     }
 
     /// The port and method that failed, such as `users.insert`.
@@ -128,6 +176,14 @@ mod tests {
         assert!(error.conflicts_on("users.email"));
         assert!(!error.conflicts_on("users.version"));
         assert_eq!(error.to_string(), "users.insert: conflict (users.email)");
+    }
+
+    #[test]
+    fn only_who_lost_a_race_names_one() {
+        let error = |kind| PortError::new(kind, "store.commit", "on cue").with_race(Race::Deadlock);
+        assert_eq!(error(ErrorKind::Contended).race(), Some(Race::Deadlock));
+        assert_eq!(error(ErrorKind::Unavailable).race(), None);
+        assert_eq!(PortError::new(ErrorKind::Contended, "store.begin", "full").race(), Some(Race::Busy));
     }
 
     #[test]

@@ -16,6 +16,6 @@ pub mod session;
 pub mod time;
 pub mod user;
 
-pub use error::{ErrorKind, PortError};
+pub use error::{ErrorKind, PortError, Race};
 pub use invalid::Invalid;
 pub use time::Timestamp;

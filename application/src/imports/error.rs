@@ -1,6 +1,6 @@
 //! [`ImportError`]: why a file was not imported at all.
 
-use portwright_domain::{ErrorKind, PortError};
+use portwright_domain::{ErrorKind, PortError, Race};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::{ComputeError, TaskError};
@@ -57,6 +57,9 @@ pub enum ImportError {
         kind: ErrorKind,
         /// Which port and method.
         operation: String,
+        /// Which race was lost, if it was one.
+        #[serde(skip)]
+        race: Race,
     },
     /// The engine failed.
     #[error(transparent)]
@@ -73,17 +76,24 @@ impl TaskError for ImportError {
 }
 
 impl MaybeContended for ImportError {
-    fn is_contended(&self) -> bool {
-        matches!(self, Self::Port { kind: ErrorKind::Contended, .. })
+    fn lost_race(&self) -> Option<Race> {
+        match self {
+            Self::Port { kind: ErrorKind::Contended, race, .. } => Some(*race),
+            _ => None,
+        }
     }
 }
 
 impl From<PortError> for ImportError {
     fn from(error: PortError) -> Self {
-        if !error.is_contended() {
+        if error.race().is_none() {
             tracing::warn!(error.type = %error.kind(), error = ?error, "a port failed an import");
         }
-        Self::Port { kind: error.kind(), operation: error.operation().to_owned() }
+        Self::Port {
+            kind: error.kind(),
+            operation: error.operation().to_owned(),
+            race: error.race().unwrap_or_default(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Race};
 use crate::time::Timestamp;
 
 /// The time of day.
@@ -33,6 +33,13 @@ pub enum Event<'a> {
     TransactionRetried {
         /// What it was doing.
         operation: &'a str,
+        /// The race.
+        race: Race,
+    },
+    /// A read was told where to go that must show a certain commit.
+    CausalRead {
+        /// Who answers: a `replica` that shows the commit already, one that was `waited` for, or the `primary`.
+        outcome: &'a str,
     },
     /// A port was called.
     PortCalled {
