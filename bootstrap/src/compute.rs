@@ -18,6 +18,7 @@ use portwright_application::compute::Relay;
 use portwright_application::compute::reaper::reap;
 use portwright_domain::job::WorkerId;
 use portwright_domain::ports::{HealthProbe, IdGenerator, JobQueue, JobSource};
+use portwright_layers::Policy as Patience;
 use portwright_socket::QueueServer;
 use portwright_sqlite::{SqliteConfig, SqliteJobQueue};
 use tokio::sync::oneshot;
@@ -25,13 +26,14 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::dispensable::dispensable;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::lifeline;
 use crate::queue_health::QueueHealth;
 use crate::supervisor::{Plan, Supervisor, is_supervised};
-use crate::wiring::Ambient;
+use crate::wiring::{Ambient, Backstage};
 
 /// The name of the queue's file in the data directory.
 const QUEUE_FILE: &str = "queue.db";
@@ -86,10 +88,15 @@ impl Engine {
         self.queue.clone()
     }
 
-    /// How the queue is, and the workers if this server starts any.
+    /// The queue as the use cases get it.
     #[must_use]
-    pub fn probes(&self) -> Vec<Arc<dyn HealthProbe>> {
-        let queue: Arc<dyn HealthProbe> = Arc::new(QueueHealth::of(self.queue()));
+    pub fn backstage(&self) -> Backstage {
+        Backstage { queue: self.queue(), patience: Patience::LOCAL, probes: self.probes() }
+    }
+
+    /// How the queue is, and the workers if this server starts any.
+    fn probes(&self) -> Vec<Arc<dyn HealthProbe>> {
+        let queue = dispensable(QueueHealth::of(self.queue()));
         [queue].into_iter().chain(self.supervisor.as_ref().map(Supervisor::probe)).collect()
     }
 

@@ -1,12 +1,11 @@
-//! How the queue is, for `/health`. Without it most requests are answered all the same, so this never says that the
-//! service does not serve.
+//! How the queue is, for `/health`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use portwright_domain::ports::job_queue::QueueStatus;
-use portwright_domain::ports::{Health, HealthProbe, HealthStatus, JobQueue};
+use portwright_domain::ports::{Health, HealthProbe, JobQueue};
 
 /// Counts what waits, runs and is dead, in all queues together.
 pub struct QueueHealth(Arc<dyn JobQueue>);
@@ -28,7 +27,7 @@ impl HealthProbe for QueueHealth {
     async fn check(&self) -> Health {
         match self.0.queues().await {
             Ok(queues) => describe(&queues),
-            Err(error) => Health { status: HealthStatus::Warn, ..Health::fail(error.to_string()) },
+            Err(error) => Health::fail(error.to_string()),
         }
     }
 }
@@ -49,6 +48,7 @@ fn describe(queues: &[QueueStatus]) -> Health {
 #[cfg(test)]
 mod tests {
     use portwright_domain::job::QueueName;
+    use portwright_domain::ports::HealthStatus;
 
     use super::*;
 

@@ -22,7 +22,7 @@ use crate::failure::{Failure, Problem};
 use crate::first_run::{NewAdmin, ensure_admin};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::port;
-use crate::wiring::{Backstage, Program, reach, wire};
+use crate::wiring::{Program, reach, wire};
 
 /// How long opening a file or a port may take.
 const QUICK: Duration = Duration::from_secs(15);
@@ -111,8 +111,7 @@ async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycl
     let engine = life.step("open the queue", MIGRATION, Engine::open(config, &program.ambient)).await?;
     engine.close_at_the_end(life);
 
-    let backstage = Backstage { queue: engine.queue(), probes: engine.probes() };
-    let app = wire(config, program, backstage, migrate);
+    let app = wire(config, program, engine.backstage(), migrate);
     let app = life.step("open the database", MIGRATION, app).await?;
     let store = app.store;
     life.on_stop(Phase::CloseStores, "close the database", async move { store.close().await });

@@ -9,20 +9,21 @@ use portwright_application::compute::{Defaults, Relay, TaskRegistry};
 use portwright_application::transact::Transactions;
 use portwright_application::{Policy, Ports, Services, task_registry};
 use portwright_domain::ports::{
-    Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Storage, Store, Unobserved,
+    Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Storage, Unobserved,
 };
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, api};
+use portwright_layers::{Layers, Policy as Patience, StoragePolicy};
 use portwright_memory::{MemoryRateLimiter, MemoryStorage, SystemClock, UuidV7};
-use portwright_postgres::{PostgresConfig, PostgresHealth, PostgresStore};
 use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
 use portwright_socket::QueueClient;
-use portwright_sqlite::{SqliteConfig, SqliteHealth, SqliteStore};
 use portwright_storage::{OpendalStorage, StorageHealth};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, AppEnv, Config, Database, Registration, Secret, SigningKeySource};
+use crate::config::{self, AppEnv, Config, Registration, SigningKeySource};
+use crate::dispensable::dispensable;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
+use crate::open_store::OpenStore;
 
 /// Tokens are made by this service for this service.
 const ISSUER: &str = "portwright";
@@ -78,6 +79,8 @@ impl Program {
 pub struct Backstage {
     /// Where calls go.
     pub queue: Arc<dyn JobQueue>,
+    /// How patient they are there.
+    pub patience: Patience,
     /// The health of it.
     pub probes: Vec<Arc<dyn HealthProbe>>,
 }
@@ -86,7 +89,8 @@ impl Backstage {
     /// The queue of the server on this data directory, which is asked when there is something to ask.
     #[must_use]
     pub fn of_server(config: &Config) -> Self {
-        Self { queue: Arc::new(QueueClient::of(&config.data_dir)), probes: Vec::new() }
+        let queue = Arc::new(QueueClient::of(&config.data_dir));
+        Self { queue, patience: Patience::LOCAL, probes: Vec::new() }
     }
 }
 
@@ -100,105 +104,30 @@ pub struct App {
     pub relay: Relay,
     /// What reaching them over HTTP takes besides; see [`reach`].
     pub ports: ApiPorts,
+    /// Protects what is reached besides these, such as the worker's half of the queue.
+    pub layers: Layers,
     /// What must be closed when everything else has ended.
     pub store: OpenStore,
 }
 
-/// The store, as what it is: to be closed in the end.
-pub enum OpenStore {
-    /// One file.
-    Sqlite(SqliteStore),
-    /// Servers.
-    Postgres(PostgresStore),
-}
-
-impl OpenStore {
-    /// Opens the store that the configuration names. `migrate` says whether its tables are brought up to date; if not,
-    /// one that is not up to date is refused, and one that is missing is not made.
-    pub async fn open(database: &Database, migrate: bool) -> Result<Self, Failure> {
-        match database {
-            Database::Sqlite { file } => {
-                let config = SqliteConfig { migrate, ..SqliteConfig::at(file) };
-                if !migrate
-                    && let Some(next) = portwright_sqlite::migrate::status(&config).await?.pending.first()
-                {
-                    let (file, number, name) = (file.display(), next.number, next.name);
-                    let problem = Problem::new(format!("{file} is without migration {number:04} ({name})"));
-                    return Err(Failure::new(
-                        Exit::Config,
-                        problem.fix("`portwright migrate up` applies all that are missing"),
-                    ));
-                }
-                Ok(Self::Sqlite(SqliteStore::init(&config).await?))
-            }
-            Database::Postgres { urls, connections } => {
-                let mut config = postgres(urls, *connections)?;
-                config.migrate = migrate;
-                // On the heap, since everybody who waits for a start would carry it otherwise.
-                Ok(Self::Postgres(Box::pin(PostgresStore::init(&config)).await?))
-            }
+/// Opens the storage that the configuration names. What looks after its health asks it directly: it tells how the storage
+/// is, not how calls went lately.
+async fn open_storage(
+    config: &config::Storage,
+    Ambient { clock, ids }: Ambient,
+    layers: &Layers,
+) -> Result<(Arc<dyn Storage>, Arc<dyn HealthProbe>), Failure> {
+    let (storage, policy): (Arc<dyn Storage>, _) = match config {
+        config::Storage::Local { folder } => {
+            (Arc::new(OpendalStorage::local(folder, clock).await?), StoragePolicy::LOCAL)
         }
-    }
-
-    /// What opening it will find and do, in a few words for the operator.
-    pub async fn describe(database: &Database, migrate: bool) -> String {
-        match database {
-            Database::Sqlite { file } => {
-                let created = if file.exists() { "" } else { "created, " };
-                // What is wrong with the file is told by opening it.
-                let status = portwright_sqlite::migrate::status(&SqliteConfig::at(file)).await;
-                let pending = status.map_or(0, |status| status.pending.len());
-                let file = file.display();
-                match pending {
-                    1 if migrate => format!("sqlite {file} ({created}1 migration applied)"),
-                    2.. if migrate => format!("sqlite {file} ({created}{pending} migrations applied)"),
-                    _ => format!("sqlite {file}"),
-                }
-            }
-            Database::Postgres { urls, connections } => {
-                // What is wrong with them is told by opening them.
-                let servers = postgres(urls, *connections).map(|config| config.names()).unwrap_or_default();
-                let (primary, replicas) =
-                    servers.split_first().map_or(("", 0), |(first, rest)| (first.as_str(), rest.len()));
-                match replicas {
-                    0 => format!("postgres {primary}"),
-                    1 => format!("postgres {primary} (and 1 replica)"),
-                    _ => format!("postgres {primary} (and {replicas} replicas)"),
-                }
-            }
+        config::Storage::S3(bucket) => {
+            (Arc::new(OpendalStorage::s3(bucket, clock).await?), StoragePolicy::REMOTE)
         }
-    }
-
-    fn ports(&self) -> (Arc<dyn Store>, Arc<dyn HealthProbe>) {
-        match self {
-            Self::Sqlite(store) => (Arc::new(store.clone()), Arc::new(SqliteHealth::of(store.clone()))),
-            Self::Postgres(store) => (Arc::new(store.clone()), Arc::new(PostgresHealth::of(store.clone()))),
-        }
-    }
-
-    /// Waits for what is still going on, and closes.
-    pub async fn close(&self) {
-        match self {
-            Self::Sqlite(store) => store.close().await,
-            Self::Postgres(store) => store.close(),
-        }
-    }
-}
-
-/// The servers that the configuration names.
-pub(crate) fn postgres(urls: &[Secret], connections: u32) -> Result<PostgresConfig, Failure> {
-    let mut config = PostgresConfig::at(urls.iter().map(Secret::expose))?;
-    config.connections = connections;
-    Ok(config)
-}
-
-/// Opens the storage that the configuration names.
-async fn open_storage(config: &config::Storage, clock: Arc<dyn Clock>) -> Result<Arc<dyn Storage>, Failure> {
-    Ok(match config {
-        config::Storage::Local { folder } => Arc::new(OpendalStorage::local(folder, clock).await?),
-        config::Storage::S3(bucket) => Arc::new(OpendalStorage::s3(bucket, clock).await?),
-        config::Storage::Memory => Arc::new(MemoryStorage::new(clock)),
-    })
+        config::Storage::Memory => (Arc::new(MemoryStorage::new(clock)), StoragePolicy::LOCAL),
+    };
+    let health = dispensable(StorageHealth::of(storage.clone(), ids));
+    Ok((layers.storage(storage, policy), health))
 }
 
 /// Builds the application.
@@ -212,20 +141,23 @@ pub async fn wire(
     migrate: bool,
 ) -> Result<App, Failure> {
     // What surrounds us
-    let Program { ambient: Ambient { clock, ids }, tasks } = program;
+    let Program { ambient, tasks } = program;
     let observer: Arc<dyn Observer> = Arc::new(Unobserved);
+    let layers = Layers::new(observer.clone());
 
     // The outside world
     let open_store = OpenStore::open(&config.database, migrate).await?;
-    let (store, store_health) = open_store.ports();
-    let Backstage { queue, probes } = backstage;
-    let storage = open_storage(&config.storage, clock.clone()).await?;
-    let storage_health: Arc<dyn HealthProbe> = Arc::new(StorageHealth::of(storage.clone(), ids.clone()));
+    let (store, store_health) = open_store.ports(&layers);
+    let Backstage { queue, patience, probes } = backstage;
+    let queue = layers.job_queue(queue, patience);
+    let (storage, storage_health) = open_storage(&config.storage, ambient.clone(), &layers).await?;
+    let Ambient { clock, ids } = ambient;
     let key = signing_key(config)?;
     let tokens = Arc::new(JwtIssuer::new(&key, ISSUER, ISSUER));
     let sealer = Arc::new(AeadSealer::new(&key));
     let hasher: Arc<dyn PasswordHasher> = Arc::new(hasher(config)?);
-    let limiter = Arc::new(MemoryRateLimiter::new(LIMITER_KEYS, clock.clone()));
+    let limiter = MemoryRateLimiter::new(LIMITER_KEYS, clock.clone());
+    let limiter = layers.rate_limiter(Arc::new(limiter), Patience::LOCAL);
 
     // What we do with it
     let relayed = Transactions::new(store.clone(), observer.clone());
@@ -240,7 +172,7 @@ pub async fn wire(
         clock: clock.clone(),
         ids: ids.clone(),
         observer,
-        probes: [store_health, storage_health].into_iter().chain(probes).collect(),
+        probes: [store_health, storage_health].into_iter().chain(probes).chain([layers.health()]).collect(),
     };
     let policy = Policy {
         registration_open: config.registration == Registration::Open,
@@ -259,7 +191,7 @@ pub async fn wire(
     let relay = Relay::new(relayed, queue, services.compute.bell().clone());
 
     let ports = ApiPorts { tokens, sealer, limiter, clock, ids };
-    Ok(App { services, tasks, relay, ports, store: open_store })
+    Ok(App { services, tasks, relay, ports, layers, store: open_store })
 }
 
 /// The services over HTTP. `draining` is cancelled as soon as the process is about to stop.

@@ -19,6 +19,7 @@ use portwright_application::compute::worker::Ending;
 use portwright_application::compute::{Worker, WorkerOptions};
 use portwright_domain::job::{QueueName, WorkerId};
 use portwright_domain::ports::{JobQueue, Unobserved};
+use portwright_layers::Policy as Patience;
 use portwright_socket::QueueClient;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
@@ -89,6 +90,7 @@ pub async fn run(
         handlers: Some(handlers),
         ..WorkerOptions::new(role.id)
     };
+    let source = app.layers.job_source(source, Patience::LOCAL);
     let worker = Worker::new(source, app.tasks.clone(), Arc::new(Unobserved), options);
     let tasks = app.tasks.keys().map(str::to_owned).collect();
     tracing::debug!(worker = %worker.options().id, "taking jobs");

@@ -11,13 +11,14 @@ mod window;
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portwright_domain::ports::job_queue::Limits;
 use portwright_domain::ports::{Event, Observer};
 use portwright_domain::{ErrorKind, PortError};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 pub(crate) use self::circuit::State;
 use self::circuit::{Circuit, Ticket, Verdict};
@@ -27,6 +28,8 @@ use crate::policy::Thresholds;
 pub(crate) struct Breaker {
     name: &'static str,
     slow_after: Duration,
+    /// How long a probe that was asked to wait keeps its place.
+    probe_place: Duration,
     circuit: Mutex<Circuit>,
     /// Its time counts from here.
     made_at: Instant,
@@ -38,14 +41,16 @@ pub(crate) struct Permit<'a> {
     breaker: &'a Breaker,
     ticket: Ticket,
     began: Instant,
-    slow_after: Duration,
+    /// What the call was asked to wait.
+    wait: Duration,
     failed: Option<bool>,
 }
 
 impl Breaker {
     pub(crate) fn new(name: &'static str, thresholds: Thresholds, observer: Arc<dyn Observer>) -> Self {
         let circuit = Mutex::new(Circuit::new(thresholds));
-        Self { name, slow_after: thresholds.slow_after, circuit, made_at: Instant::now(), observer }
+        let Thresholds { slow_after, open: probe_place, .. } = thresholds;
+        Self { name, slow_after, probe_place, circuit, made_at: Instant::now(), observer }
     }
 
     pub(crate) const fn name(&self) -> &'static str {
@@ -72,8 +77,7 @@ impl Breaker {
     }
 
     fn permit(&self, ticket: Ticket, wait: Duration) -> Permit<'_> {
-        let slow_after = self.slow_after.saturating_add(wait);
-        Permit { breaker: self, ticket, began: Instant::now(), slow_after, failed: None }
+        Permit { breaker: self, ticket, began: Instant::now(), wait, failed: None }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Circuit, Duration) -> T) -> T {
@@ -109,7 +113,25 @@ impl Permit<'_> {
         judge: impl Fn(&PortError) -> Option<bool>,
         call: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
+        let mut call = pin!(call);
+        if self.ticket.is_probe() && !self.wait.is_zero() {
+            tokio::select! {
+                biased;
+                answer = &mut call => return self.judged(judge, answer),
+                () = sleep(self.breaker.probe_place) => {
+                    self.breaker.change(|circuit, _| circuit.make_room(&mut self.ticket));
+                }
+            }
+        }
         let answer = call.await;
+        self.judged(judge, answer)
+    }
+
+    fn judged<T>(
+        mut self,
+        judge: impl Fn(&PortError) -> Option<bool>,
+        answer: Result<T, PortError>,
+    ) -> Result<T, PortError> {
         self.failed = answer.as_ref().map_or_else(judge, |_| Some(false));
         answer
     }
@@ -118,7 +140,7 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         // Waiting in vain for so long proves that it is slow, whoever lost patience.
-        let slow = self.began.elapsed() > self.slow_after;
+        let slow = self.began.elapsed() > self.breaker.slow_after.saturating_add(self.wait);
         let verdict = match self.failed {
             Some(failed) => Some(Verdict { failed, slow }),
             None => slow.then_some(Verdict { failed: false, slow }),

@@ -9,8 +9,8 @@ use crate::config::{Config, Database};
 use crate::data_dir::DataDir;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::open_store::postgres;
 use crate::output;
-use crate::wiring::postgres;
 
 /// One step of the tables, on whichever database.
 struct Step {

@@ -9,8 +9,9 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::first_run_file;
 use crate::lifecycle::Lifecycle;
+use crate::open_store::OpenStore;
 use crate::serve::start;
-use crate::wiring::{OpenStore, Program};
+use crate::wiring::Program;
 
 /// Serves until told to stop.
 pub(super) async fn run(config: &Config, options: &ServeOptions, program: Program) -> Result<Exit, Failure> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::secret::REDACTED;
+use super::secret::{REDACTED, without_password};
 use super::sources::{Entry, Origin, Sources, read_text};
 use super::variables::{Spec, Variable};
 use super::{AppEnv, Config};
@@ -142,7 +142,8 @@ impl<'a> Reader<'a> {
 /// How a value is shown, and where it is from.
 fn given(spec: &Spec, entry: &Entry) -> Given {
     let shown = match &entry.value {
-        Some(text) if !spec.secret || is_file(spec, entry) => text.clone(),
+        Some(text) if is_file(spec, entry) => text.clone(),
+        Some(text) if !spec.secret => without_password(text),
         Some(_) => REDACTED.to_owned(),
         None => "(no UTF-8)".to_owned(),
     };

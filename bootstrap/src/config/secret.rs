@@ -63,6 +63,22 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A value that is no secret, as it is shown: some people put a user and a password before a host, also where nobody
+/// expects them. What they would be is not.
+pub(super) fn without_password(value: &str) -> String {
+    let (scheme, rest) = match value.find("://") {
+        Some(end) => value.split_at(end + "://".len()),
+        None => ("", value),
+    };
+    match rest.rsplit_once('@') {
+        // An address of mail has neither.
+        Some((user, host)) if !scheme.is_empty() || user.contains(':') => {
+            format!("{scheme}{REDACTED}@{host}")
+        }
+        _ => value.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +105,19 @@ mod tests {
     fn random_secrets_are_not_known() {
         assert!(!well_known("q3Yt0nR6dJ1vXwq8Zb7sKf2uM5hLgC4e"));
         assert!(!well_known("5f1d8c0be2a94b7fa6c35d9e07412f88a1b2"));
+    }
+
+    #[test]
+    fn a_password_before_a_host_is_not_shown() {
+        for (value, shown) in [
+            ("http://user:hunter2@minio:9000", "http://***@minio:9000"),
+            ("redis://:hunt@er/2@db/0", "redis://***@db/0"),
+            ("user:hunter2@minio", "***@minio"),
+            ("admin@example.com", "admin@example.com"),
+            ("http://minio:9000", "http://minio:9000"),
+        ] {
+            assert_eq!(without_password(value), shown);
+        }
     }
 
     #[test]

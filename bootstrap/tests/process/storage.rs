@@ -13,7 +13,7 @@ const BUCKET: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn a_server_with_a_bucket_is_healthy_as_long_as_the_bucket_is() {
+async fn a_server_with_a_bucket_is_healthy_as_long_as_the_bucket_is_and_serves_without_it() {
     let (place, bucket) = (Place::empty(), S3::run());
     let endpoint = bucket.endpoint();
     let server =
@@ -22,9 +22,12 @@ async fn a_server_with_a_bucket_is_healthy_as_long_as_the_bucket_is() {
     assert_eq!(started["storage"], format!("s3 files at {endpoint}"));
     assert!(!place.data("storage").exists(), "nothing is kept here");
     let api = server.api();
-    assert_eq!(api.get("/health").await.expect(200)["checks"]["storage"]["status"], "pass");
+    let health = api.get("/health").await.expect(200);
+    assert_eq!(health["checks"]["storage"]["status"], "pass");
+    assert_eq!(health["checks"]["breakers"]["details"]["storage"], "closed");
     bucket.stop();
-    assert_eq!(api.get("/health").await.expect(503)["checks"]["storage"]["status"], "fail");
+    assert_eq!(api.get("/health").await.expect(200)["checks"]["storage"]["status"], "warn");
+    assert_eq!(api.get("/health/ready").await.expect(200)["status"], "warn");
     bucket.start();
     assert_eq!(api.get("/health").await.expect(200)["checks"]["storage"]["status"], "pass");
     let ended = server.stop().await;

@@ -11,6 +11,7 @@
 //! Invariants
 //! - What began before the latest change of state changes nothing any more.
 //! - A probe that ends in whatever way, given up included, makes room for another one.
+//! - A probe that waits because it was asked to keeps nobody from trying for long.
 //! - A call that says nothing of the port (its caller gave it up) is as if it had never been.
 
 use std::time::Duration;
@@ -53,6 +54,13 @@ pub(crate) struct Ticket {
     /// The number of changes before it.
     changes: u64,
     is_probe: bool,
+}
+
+impl Ticket {
+    /// Whether it takes one of the few places of those who try.
+    pub(crate) const fn is_probe(&self) -> bool {
+        self.is_probe
+    }
 }
 
 #[derive(Debug)]
@@ -102,6 +110,17 @@ impl Circuit {
     /// A question within something that was let through: it is not refused, and counts.
     pub(crate) const fn within(&self) -> Ticket {
         Ticket { changes: self.changes, is_probe: false }
+    }
+
+    /// A probe takes long because it was asked to: another may try in its place. What becomes of it still counts.
+    pub(crate) const fn make_room(&mut self, ticket: &mut Ticket) {
+        if let Phase::HalfOpen { trying, .. } = &mut self.phase
+            && ticket.is_probe
+            && ticket.changes == self.changes
+        {
+            *trying -= 1;
+        }
+        ticket.is_probe = false;
     }
 
     /// A call ended; `None` if it says nothing of the port. `chance` from 0 to 1 spreads when it is tried again.

@@ -24,6 +24,7 @@ const WORKED: Verdict = Verdict { failed: false, slow: false };
 enum Step {
     Call,
     Ask,
+    MakeRoom { call: usize },
     End { call: usize, verdict: Option<Verdict>, chance: f64 },
     Advance { by: Duration },
 }
@@ -37,6 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         5 => Just(Step::Call),
         1 => Just(Step::Ask),
+        1 => (0..6_usize).prop_map(|call| Step::MakeRoom { call }),
         6 => (0..6_usize, verdict, 0.0..=1.0)
             .prop_map(|(call, verdict, chance)| Step::End { call, verdict, chance }),
         2 => (1..7_000_u64).prop_map(|by| Step::Advance { by: Duration::from_millis(by) }),
@@ -131,6 +133,12 @@ proptest! {
                     tickets.push(circuit.within());
                     model.under_way.push((model.era, false));
                 }
+                Step::MakeRoom { call } => {
+                    if call < tickets.len() {
+                        circuit.make_room(&mut tickets[call]);
+                        model.under_way[call].1 = false;
+                    }
+                }
                 Step::End { call, verdict, chance } => {
                     if call < tickets.len() {
                         circuit.settle(&tickets.swap_remove(call), verdict, now, chance);
@@ -157,7 +165,8 @@ proptest! {
                 Step::End { call, verdict, chance } if call < tickets.len() => {
                     circuit.settle(&tickets.swap_remove(call), verdict, now, chance);
                 }
-                Step::End { .. } => {}
+                Step::MakeRoom { call } if call < tickets.len() => circuit.make_room(&mut tickets[call]),
+                Step::End { .. } | Step::MakeRoom { .. } => {}
                 Step::Advance { by } => now += by,
             }
         }

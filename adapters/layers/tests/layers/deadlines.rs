@@ -44,7 +44,8 @@ impl JobSource for Silent {
     }
 }
 
-fn want(wait: Duration) -> LeaseRequest {
+/// What an idle worker asks.
+pub(crate) fn want(wait: Duration) -> LeaseRequest {
     LeaseRequest {
         worker: WorkerId::parse("worker").expect("a name"),
         tasks: vec![(JobBuilder::number(1).build().task, 1)],

@@ -1,11 +1,21 @@
 //! How a breaker closes again.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use portwright_domain::job::{Lease, Progress, WorkerId};
+use portwright_domain::ports::job_queue::{Exchange, LeaseRequest, Renewal, Settlement};
+use portwright_domain::ports::{JobSource, Unobserved};
+use portwright_domain::{ErrorKind, PortError};
+use portwright_layers::Layers;
 use portwright_testkit::faults::When;
+use tokio::time::sleep;
 
+use crate::deadlines::want;
 use crate::stage::{A_WHILE, AWAY, BLACK_HOLE, POLICY, Stage, is_refusal, poll_once};
 
 #[tokio::test(start_paused = true)]
@@ -72,6 +82,64 @@ async fn a_hundred_probes_that_are_dropped_leave_room_for_others() {
         stage.get().await.expect("it may try");
     }
     assert_eq!(stage.state("cache").await, "closed");
+}
+
+/// Has no jobs, and workers wait for one to the end; whoever reclaims finds out whether it is away.
+#[derive(Default)]
+struct Quiet {
+    is_away: AtomicBool,
+}
+
+#[async_trait]
+impl JobSource for Quiet {
+    async fn exchange(&self, _: &[Settlement], want: &LeaseRequest) -> Result<Exchange, PortError> {
+        sleep(want.wait).await;
+        Ok(Exchange::default())
+    }
+
+    async fn renew(&self, _: &WorkerId, _: Duration) -> Result<Renewal, PortError> {
+        Ok(Renewal::default())
+    }
+
+    async fn report(&self, _: &Lease, _: &Progress) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    async fn bury(&self, _: &WorkerId) -> Result<u64, PortError> {
+        Ok(0)
+    }
+
+    async fn reclaim(&self) -> Result<u64, PortError> {
+        let away = || PortError::new(ErrorKind::Unavailable, "jobs.reclaim", "on cue");
+        if self.is_away.load(Ordering::Relaxed) { Err(away()) } else { Ok(0) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_that_wait_because_they_were_asked_to_leave_room_for_others() {
+    let quiet = Arc::new(Quiet { is_away: true.into() });
+    let layers = Layers::new(Arc::new(Unobserved));
+    let source = layers.job_source(quiet.clone(), POLICY);
+    for _ in 0..POLICY.thresholds.calls {
+        source.reclaim().await.expect_err("it is away");
+    }
+    quiet.is_away.store(false, Ordering::Relaxed);
+    tokio::time::advance(A_WHILE).await;
+
+    let want = want(Duration::from_mins(1));
+    let mut waiting: Vec<_> = (0..3).map(|_| source.exchange(&[], &want)).collect();
+    for worker in &mut waiting {
+        assert!(poll_once(worker.as_mut()).await.is_pending());
+    }
+    assert!(source.reclaim().await.is_err(), "three are trying");
+    tokio::time::advance(POLICY.thresholds.open).await;
+    for worker in &mut waiting {
+        assert!(poll_once(worker.as_mut()).await.is_pending());
+    }
+    for _ in 0..3 {
+        source.reclaim().await.expect("it may try");
+    }
+    assert_eq!(layers.health().check().await.details, [("job_source", "closed".to_owned())]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -130,7 +130,7 @@ pub(crate) fn is_refusal<T>(answer: &Result<T, PortError>, breaker: &str) -> boo
 }
 
 /// What becomes of a future at first sight.
-pub(crate) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+pub(crate) async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
