@@ -10,9 +10,11 @@ pub mod ids;
 pub mod noise;
 pub mod pictures;
 pub mod proxy;
+pub mod scrape;
 pub mod servers;
 
 pub use clock::ManualClock;
 pub use contract::{Fixture, broken_promises};
 pub use ids::SequentialIds;
 pub use noise::Noise;
+pub use scrape::Scrape;
