@@ -17,8 +17,9 @@ use std::time::Duration;
 use portwright_application::compute::Relay;
 use portwright_application::compute::reaper::reap;
 use portwright_domain::job::WorkerId;
-use portwright_domain::ports::{HealthProbe, IdGenerator, JobQueue, JobSource};
+use portwright_domain::ports::{HealthProbe, IdGenerator, JobQueue, JobSource, Observer};
 use portwright_layers::Policy as Patience;
+use portwright_metrics::{Metrics, Queues, Source};
 use portwright_socket::QueueServer;
 use portwright_sqlite::{SqliteConfig, SqliteJobQueue};
 use tokio::sync::oneshot;
@@ -54,12 +55,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the queue and takes its socket, which nobody answers yet. Whoever calls it holds the lock of the data
+    /// Opens the queue and takes its socket, which nobody answers yet. What workers count goes to `metrics`. Whoever calls it holds the lock of the data
     /// directory.
     ///
     /// # Errors
     /// If one of both cannot be opened.
-    pub async fn open(config: &Config, ambient: &Ambient) -> Result<Self, Failure> {
+    pub async fn open(config: &Config, ambient: &Ambient, metrics: Arc<Metrics>) -> Result<Self, Failure> {
         let file = SqliteConfig::at(config.data_dir.join(QUEUE_FILE));
         let queue = SqliteJobQueue::init(&file, config.jobs.limits, ambient.clock.clone()).await?;
         let queue = Arc::new(queue);
@@ -67,7 +68,7 @@ impl Engine {
         bereaved.retain(is_supervised);
         let socket = QueueServer::bind(&config.data_dir).map_err(|error| no_socket(config, &error))?;
         Ok(Self {
-            supervisor: supervisor(config, &queue, ambient.ids.clone()),
+            supervisor: supervisor(config, &queue, ambient.ids.clone(), metrics),
             queue,
             socket,
             bereaved,
@@ -88,10 +89,17 @@ impl Engine {
         self.queue.clone()
     }
 
-    /// The queue as the use cases get it.
+    /// The queue as the use cases get it, and who watches them.
     #[must_use]
-    pub fn backstage(&self) -> Backstage {
-        Backstage { queue: self.queue(), patience: Patience::LOCAL, probes: self.probes() }
+    pub fn backstage(&self, observer: Arc<dyn Observer>) -> Backstage {
+        Backstage { queue: self.queue(), patience: Patience::LOCAL, probes: self.probes(), observer }
+    }
+
+    /// What the queue, and the workers if this server starts any, say at each scrape.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Arc<dyn Source>> {
+        let queues: Arc<dyn Source> = Arc::new(Queues::of(self.queue()));
+        [queues].into_iter().chain(self.supervisor.as_ref().map(Supervisor::source)).collect()
     }
 
     /// How the queue is, and the workers if this server starts any.
@@ -155,7 +163,12 @@ async fn bury(source: Arc<dyn JobSource>, bereaved: Vec<WorkerId>, stop: Cancell
     }
 }
 
-fn supervisor(config: &Config, queue: &Arc<SqliteJobQueue>, ids: Arc<dyn IdGenerator>) -> Option<Supervisor> {
+fn supervisor(
+    config: &Config,
+    queue: &Arc<SqliteJobQueue>,
+    ids: Arc<dyn IdGenerator>,
+    metrics: Arc<Metrics>,
+) -> Option<Supervisor> {
     let plan = Plan {
         count: config.compute.workers?,
         concurrency: config.compute.concurrency,
@@ -163,7 +176,7 @@ fn supervisor(config: &Config, queue: &Arc<SqliteJobQueue>, ids: Arc<dyn IdGener
         frugal: config.compute.memory_limit.is_some(),
         log: config.log.filter.clone(),
     };
-    Some(Supervisor::new(plan, &config.data_dir, queue.clone(), queue.clone(), ids))
+    Some(Supervisor::new(plan, &config.data_dir, queue.clone(), queue.clone(), ids, metrics))
 }
 
 fn no_socket(config: &Config, error: &io::Error) -> Failure {

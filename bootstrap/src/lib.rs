@@ -13,6 +13,7 @@ pub mod first_run;
 pub mod first_run_file;
 pub mod lifecycle;
 pub mod lifeline;
+pub mod metrics;
 pub mod open_store;
 pub mod output;
 pub mod passphrase;

@@ -83,6 +83,8 @@ pub struct Backstage {
     pub patience: Patience,
     /// The health of it.
     pub probes: Vec<Arc<dyn HealthProbe>>,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Backstage {
@@ -90,7 +92,7 @@ impl Backstage {
     #[must_use]
     pub fn of_server(config: &Config) -> Self {
         let queue = Arc::new(QueueClient::of(&config.data_dir));
-        Self { queue, patience: Patience::LOCAL, probes: Vec::new() }
+        Self { queue, patience: Patience::LOCAL, probes: Vec::new(), observer: Arc::new(Unobserved) }
     }
 }
 
@@ -142,13 +144,12 @@ pub async fn wire(
 ) -> Result<App, Failure> {
     // What surrounds us
     let Program { ambient, tasks } = program;
-    let observer: Arc<dyn Observer> = Arc::new(Unobserved);
+    let Backstage { queue, patience, probes, observer } = backstage;
     let layers = Layers::new(observer.clone());
 
     // The outside world
     let open_store = OpenStore::open(&config.database, migrate).await?;
     let (store, store_health) = open_store.ports(&layers);
-    let Backstage { queue, patience, probes } = backstage;
     let queue = layers.job_queue(queue, patience);
     let (storage, storage_health) = open_storage(&config.storage, ambient.clone(), &layers).await?;
     let Ambient { clock, ids } = ambient;
@@ -171,7 +172,7 @@ pub async fn wire(
         limiter: limiter.clone(),
         clock: clock.clone(),
         ids: ids.clone(),
-        observer,
+        observer: observer.clone(),
         probes: [store_health, storage_health].into_iter().chain(probes).chain([layers.health()]).collect(),
     };
     let policy = Policy {
@@ -190,7 +191,7 @@ pub async fn wire(
     services.compute.seal(tasks.keys());
     let relay = Relay::new(relayed, queue, services.compute.bell().clone());
 
-    let ports = ApiPorts { tokens, sealer, limiter, clock, ids };
+    let ports = ApiPorts { tokens, sealer, limiter, clock, ids, observer, exposition: None };
     Ok(App { services, tasks, relay, ports, layers, store: open_store })
 }
 
@@ -229,7 +230,7 @@ fn hasher(config: &Config) -> Result<Argon2Hasher, Failure> {
     Ok(Argon2Hasher::try_new(Cost::default(), capacity)?)
 }
 
-fn health_details(config: &Config) -> HealthDetails {
+pub(crate) fn health_details(config: &Config) -> HealthDetails {
     match config.app_env {
         AppEnv::Development | AppEnv::Test => HealthDetails::Everybody,
         AppEnv::Production => {

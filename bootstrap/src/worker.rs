@@ -8,8 +8,8 @@
 //! ```
 //! The loop that leases and settles has a thread of its own, and so has each task: one that never yields holds up nobody.
 
-use std::convert::Infallible;
-use std::future::pending;
+mod reporting;
+
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,9 +18,11 @@ use std::time::Duration;
 use portwright_application::compute::worker::Ending;
 use portwright_application::compute::{Worker, WorkerOptions};
 use portwright_domain::job::{QueueName, WorkerId};
-use portwright_domain::ports::{JobQueue, Unobserved};
+use portwright_domain::ports::JobQueue;
 use portwright_layers::Policy as Patience;
+use portwright_metrics::{Metrics, pulse};
 use portwright_socket::QueueClient;
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -29,8 +31,10 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::lifecycle::Lifecycle;
-use crate::lifeline::{Lifeline, Said};
-use crate::wiring::{Backstage, Program, wire};
+use crate::lifeline::Lifeline;
+use crate::metrics::{self, ManagementPort};
+use crate::wiring::{App, Backstage, Program, wire};
+use reporting::Reporting;
 
 /// How long a worker waits for a server that is about to start.
 const SERVER_STARTS: Duration = Duration::from_mins(1);
@@ -38,8 +42,6 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How long opening the database may take.
 const WIRING: Duration = Duration::from_secs(15);
-/// How often the supervisor hears how busy this worker is, if that changes.
-const REPORT_EVERY: Duration = Duration::from_millis(200);
 /// How long closing the database may take.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -65,16 +67,23 @@ pub async fn run(
     handlers: Handle,
     life: &Lifecycle,
 ) -> Result<Exit, Failure> {
+    // Those that a server started are scraped through it.
+    let management = match role.lifeline {
+        Some(_) => None,
+        None => ManagementPort::take(config).await?,
+    };
     let cut = CancellationToken::new();
     if let Some(line) = &role.lifeline {
         line.hold(cut.clone()).map_err(|error| no_thread(&error))?;
     }
     // The services have a client of their own: their calls must not stand between the worker and its lease.
     let source = Arc::new(QueueClient::of(&config.data_dir));
+    let metrics = Arc::new(Metrics::new(program.ambient.clock.clone()));
+    let backstage = Backstage { observer: metrics.clone(), ..Backstage::of_server(config) };
     let prepare = async {
         let found = server_that_answers(config, &*source);
         life.step("find the server", SERVER_STARTS + WIRING, found).await?;
-        let wiring = wire(config, program, Backstage::of_server(config), false);
+        let wiring = wire(config, program, backstage, false);
         life.step("open the database", WIRING, wiring).await
     };
     let app = tokio::select! {
@@ -91,13 +100,20 @@ pub async fn run(
         ..WorkerOptions::new(role.id)
     };
     let source = app.layers.job_source(source, Patience::LOCAL);
-    let worker = Worker::new(source, app.tasks.clone(), Arc::new(Unobserved), options);
+    let worker = Worker::new(source, app.tasks.clone(), metrics.clone(), options);
+    let management = management.map(|port| operate(port, config, &app, metrics.clone(), life)).transpose()?;
     let tasks = app.tasks.keys().map(str::to_owned).collect();
     tracing::debug!(worker = %worker.options().id, "taking jobs");
+    let reporting = Reporting { line: role.lifeline.as_ref(), worker: &worker, metrics: &metrics };
     let ending = tokio::select! {
         ending = work(&worker, life, &cut) => ending,
-        never = report(&worker, role.lifeline.as_ref(), tasks) => match never {},
+        never = reporting.go_on(tasks) => match never {},
     };
+    reporting.end();
+    if let Some(port) = management {
+        // Nobody is kept waiting by a scrape.
+        let _ = timeout(CLOSING, port.close()).await;
+    }
     match ending {
         Ending::Drained => {
             // What is still going on there is nobody's any more.
@@ -112,6 +128,20 @@ pub async fn run(
     }
 }
 
+/// Lets operators see this worker.
+fn operate(
+    listener: TcpListener,
+    config: &Config,
+    app: &App,
+    metrics: Arc<Metrics>,
+    life: &Lifecycle,
+) -> Result<ManagementPort, Failure> {
+    let exposition = metrics::exposition(metrics.clone(), []);
+    let beating = life.soft();
+    life.spawn("pulse", async move { beating.run_until_cancelled(pulse(metrics)).await });
+    ManagementPort::open(listener, config, &app.services, app.ports.ids.clone(), exposition, life.soft())
+}
+
 async fn work(worker: &Worker, life: &Lifecycle, cut: &CancellationToken) -> Ending {
     let hard = life.hard().child_token();
     let mut working = pin!(worker.run(life.soft(), hard.clone()));
@@ -123,22 +153,6 @@ async fn work(worker: &Worker, life: &Lifecycle, cut: &CancellationToken) -> End
         }
     }
     working.await
-}
-
-/// Tells the supervisor what it wants to know.
-async fn report(worker: &Worker, line: Option<&Lifeline>, tasks: Vec<String>) -> Infallible {
-    let Some(line) = line else { return pending().await };
-    line.say(&Said::Ready { tasks });
-    let mut last = worker.tally();
-    loop {
-        sleep(REPORT_EVERY).await;
-        let tally = worker.tally();
-        if tally != last {
-            let running = usize::try_from(tally.running).unwrap_or(usize::MAX);
-            line.say(&Said::Busy { running, settled: tally.settled });
-            last = tally;
-        }
-    }
 }
 
 /// Waits for a server that answers, with growing pauses.

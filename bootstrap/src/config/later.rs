@@ -12,22 +12,19 @@ pub(super) struct Later {
     pub(super) names: &'static [&'static str],
 }
 
-pub(super) static LATER: &[Later] = &[
-    Later {
-        feature: "Redis",
-        instead: "jobs are kept in SQLite, and rate limits are counted in the process",
-        names: &[
-            "REDIS_URL",
-            "REDIS_HOST",
-            "REDIS_PORT",
-            "REDIS_PASSWORD",
-            "REDIS_PASSWORD_FILE",
-            "REDIS_DB",
-            "REDIS_CLUSTER_NODES",
-        ],
-    },
-    Later { feature: "metrics", instead: "there are no metrics", names: &["MANAGEMENT_PORT"] },
-];
+pub(super) static LATER: &[Later] = &[Later {
+    feature: "Redis",
+    instead: "jobs are kept in SQLite, and rate limits are counted in the process",
+    names: &[
+        "REDIS_URL",
+        "REDIS_HOST",
+        "REDIS_PORT",
+        "REDIS_PASSWORD",
+        "REDIS_PASSWORD_FILE",
+        "REDIS_DB",
+        "REDIS_CLUSTER_NODES",
+    ],
+}];
 
 /// What the variable will configure, if it is one of them.
 pub(super) fn find(name: &str) -> Option<&'static Later> {

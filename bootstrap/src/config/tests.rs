@@ -241,12 +241,20 @@ fn a_secret_may_be_in_a_file() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused_unless_it_is_set_to_nothing() {
-    for (name, value) in [("REDIS_HOST", "hunter2"), ("MANAGEMENT_PORT", "9000")] {
-        let printed = problems(in_environment(&[(name, value)]));
-        assert!(printed.contains(&format!("{name} is not available in this version")), "{printed}");
-        assert!(!printed.contains("hunter2"), "{printed}");
-    }
-    config(in_environment(&[("MANAGEMENT_PORT", ""), ("REDIS_URL", "")]));
+    let printed = problems(in_environment(&[("REDIS_HOST", "hunter2")]));
+    assert!(printed.contains("REDIS_HOST is not available in this version"), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+    config(in_environment(&[("REDIS_URL", "")]));
+}
+
+#[test]
+fn operators_have_a_port_of_their_own_or_none() {
+    assert_eq!(config(in_environment(&[("MANAGEMENT_PORT", "")])).management, None);
+    let given = config(in_environment(&[("MANAGEMENT_PORT", "9090"), ("HOST", "127.0.0.2")]));
+    assert_eq!(given.management, Some(Listen { host: "127.0.0.2".to_owned(), port: 9090 }));
+    let printed = problems(in_environment(&[("PORT", "8080"), ("MANAGEMENT_PORT", "8080")]));
+    assert!(printed.contains("PORT and MANAGEMENT_PORT are the same"), "{printed}");
+    config(in_environment(&[("PORT", "0"), ("MANAGEMENT_PORT", "0")]));
 }
 
 #[test]

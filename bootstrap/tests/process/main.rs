@@ -10,6 +10,7 @@ mod terminal;
 mod demo;
 mod durability;
 mod first_run;
+mod metrics;
 mod migrate;
 mod readme_tour;
 mod second_server;

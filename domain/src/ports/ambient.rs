@@ -65,7 +65,7 @@ pub enum Event<'a> {
         /// How it failed, if it did.
         error: Option<ErrorKind>,
     },
-    /// The breaker before a port changed its state.
+    /// The breaker before a port changed its state, or was made.
     BreakerChanged {
         /// The breaker, such as `cache`.
         breaker: &'a str,

@@ -84,6 +84,7 @@ impl<'w> Shift<'w> {
             draining: CancellationToken::new(),
             handlers: options.handlers.clone().unwrap_or_else(Handle::current),
             grace: options.grace,
+            observer: worker.observer.clone(),
         };
         let want = LeaseRequest {
             worker: options.id.clone(),
