@@ -2,18 +2,20 @@
 //!
 //! Invariants
 //! - Of all calls of this process that miss one key at one time, one computes and the others get its value.
-//! - The cache can only make things faster: whatever it does wrong is a miss, and observed. It gets a quarter of a second
-//!   for its answer.
+//! - The cache can only make things faster: whatever it does wrong is a miss. It gets a quarter of a second for its
+//!   answer.
 //! - Only values are remembered, never errors. When a computation fails, its caller gets the error, and the next of
 //!   those who wait computes; so of many that fail, one runs at a time.
 //! - What is invalidated while it is being computed is not remembered. Another process that shares the cache and began
 //!   to compute before may still put an old value, until its time is over.
+//! - What is invalidated while the cache is away is invalidated before anything is read from it again here. Other
+//!   processes may read it until then.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Write};
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,10 +23,13 @@ use portwright_domain::ports::{Cache, CacheKey, Event, Observer};
 use portwright_domain::{ErrorKind, PortError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// What a cache may take for one answer.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// So many values that could not be invalidated are kept in mind.
+const MOST_OWED: usize = 4096;
 
 /// A cache with the computations that fill it. Clones are the same.
 #[derive(Clone)]
@@ -34,6 +39,9 @@ struct Inner {
     cache: Arc<dyn Cache>,
     observer: Arc<dyn Observer>,
     flights: Mutex<HashMap<CacheKey, Arc<Flight>>>,
+    /// What could not be invalidated yet, each with a number of its own.
+    owed: Mutex<HashMap<CacheKey, u64>>,
+    owings: AtomicU64,
 }
 
 /// One computation that several wait for: whoever holds the lock computes, and those behind find its value.
@@ -46,7 +54,13 @@ struct Flight {
 impl Cached {
     /// Remembers in this cache.
     pub fn new(cache: Arc<dyn Cache>, observer: Arc<dyn Observer>) -> Self {
-        Self(Arc::new(Inner { cache, observer, flights: Mutex::default() }))
+        Self(Arc::new(Inner {
+            cache,
+            observer,
+            flights: Mutex::default(),
+            owed: Mutex::default(),
+            owings: AtomicU64::new(0),
+        }))
     }
 
     /// The remembered value, or else the one that `compute` returns, which is remembered for `ttl`.
@@ -95,7 +109,8 @@ impl Cached {
     /// Forgets the value of this key, also one that is being computed right now.
     ///
     /// # Errors
-    /// If the cache could not be told: the value may be found there until its time is over.
+    /// If the cache could not be told: other processes may find the value there until this one has told it, which it does
+    /// before it reads anything, or until its time is over.
     pub async fn invalidate(&self, key: &CacheKey) -> Result<(), PortError> {
         if let Some(flight) = self.0.flights().remove(key) {
             flight.invalidated.store(true, Ordering::SeqCst);
@@ -106,11 +121,34 @@ impl Cached {
 
 impl Inner {
     async fn get(&self, key: &CacheKey) -> Option<Bytes> {
+        self.pay().await.ok()?;
         self.asked("get", self.cache.get(key)).await.ok().flatten()
     }
 
     async fn remove(&self, key: &CacheKey) -> Result<(), PortError> {
-        self.asked("remove", self.cache.remove(std::slice::from_ref(key))).await
+        let removed = self.asked("remove", self.cache.remove(std::slice::from_ref(key))).await;
+        if removed.is_err() {
+            let mut owed = self.owed();
+            if owed.len() < MOST_OWED || owed.contains_key(key) {
+                owed.insert(key.clone(), self.owings.fetch_add(1, Ordering::Relaxed));
+            } else {
+                tracing::warn!(%key, "a cached value may be found until its time is over");
+            }
+        }
+        removed
+    }
+
+    /// Invalidates what could not be invalidated before.
+    async fn pay(&self) -> Result<(), PortError> {
+        let owed = self.owed().clone();
+        if owed.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<_> = owed.keys().cloned().collect();
+        self.asked("remove", self.cache.remove(&keys)).await?;
+        // What has come to be owed since is owed still.
+        self.owed().retain(|key, number| owed.get(key) != Some(number));
+        Ok(())
     }
 
     /// Puts a value that was just computed, unless it was invalidated since the computation began.
@@ -119,7 +157,7 @@ impl Inner {
         if invalidated() {
             return;
         }
-        // What fails here has been observed, and costs another computation later.
+        // What fails here costs another computation later.
         let _: Result<(), PortError> = self.asked("put", self.cache.put(seat.key, bytes.clone(), ttl)).await;
         if invalidated() {
             let _: Result<(), PortError> = self.remove(seat.key).await;
@@ -134,16 +172,17 @@ impl Inner {
         operation: &str,
         answer: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
-        let asked_at = Instant::now();
         let answer = timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
             Err(PortError::new(ErrorKind::Unavailable, "cache", format!("no answer in {PATIENCE:?}")))
         });
         if let Err(error) = &answer {
-            tracing::debug!(%error, "the cache failed");
-            let (took, error) = (asked_at.elapsed(), Some(error.kind()));
-            self.observer.observe(&Event::PortCalled { port: "cache", operation, took, error });
+            tracing::debug!(%error, operation, "the cache failed");
         }
         answer
+    }
+
+    fn owed(&self) -> MutexGuard<'_, HashMap<CacheKey, u64>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn board<'a>(&'a self, key: &'a CacheKey) -> Seat<'a> {
@@ -151,7 +190,7 @@ impl Inner {
         Seat { inner: self, key, flight }
     }
 
-    fn flights(&self) -> std::sync::MutexGuard<'_, HashMap<CacheKey, Arc<Flight>>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<CacheKey, Arc<Flight>>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,6 +14,9 @@ use portwright_domain::user::UserId;
 use portwright_domain::{ErrorKind, PortError};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::cached::Cached;
+use crate::queue_counts::QueueCounts;
+
 /// What a queue may take beyond the wait before it counts as away.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -58,12 +61,13 @@ impl From<PortError> for JobError {
 /// The use cases on jobs.
 pub struct Jobs {
     queue: Arc<dyn JobQueue>,
+    counts: QueueCounts,
     store: Arc<dyn Store>,
 }
 
 impl Jobs {
-    pub(crate) const fn new(queue: Arc<dyn JobQueue>, store: Arc<dyn Store>) -> Self {
-        Self { queue, store }
+    pub(crate) fn new(queue: Arc<dyn JobQueue>, store: Arc<dyn Store>, cached: Cached) -> Self {
+        Self { counts: QueueCounts::new(queue.clone(), cached), queue, store }
     }
 
     /// One job.
@@ -123,22 +127,22 @@ impl Jobs {
         if retried { Ok(job) } else { Err(JobError::NotFailed) }
     }
 
-    /// Every queue that has a job or is paused.
+    /// Every queue that has a job or is paused, as it was within the last second.
     pub async fn queues(&self, caller: Principal) -> Result<Vec<QueueStatus>, JobError> {
         authorize(caller, Action::OperateJobs, Relation::Others)?;
-        Ok(self.queue.queues().await?)
+        Ok(self.counts.all().await?)
     }
 
     /// Lets a queue start no more jobs, although it takes them. Doing so again changes nothing.
     pub async fn pause(&self, caller: Principal, queue: &QueueName) -> Result<(), JobError> {
         authorize(caller, Action::OperateJobs, Relation::Others)?;
-        Ok(self.queue.set_paused(queue, true).await?)
+        Ok(self.counts.set_paused(queue, true).await?)
     }
 
     /// Lets a queue start jobs again. Doing so again changes nothing.
     pub async fn resume(&self, caller: Principal, queue: &QueueName) -> Result<(), JobError> {
         authorize(caller, Action::OperateJobs, Relation::Others)?;
-        Ok(self.queue.set_paused(queue, false).await?)
+        Ok(self.counts.set_paused(queue, false).await?)
     }
 
     /// The newest commit of the store: whoever waited for a job, or changed one, reads at least what it wrote so far. `None`

@@ -14,13 +14,14 @@ pub mod jobs;
 pub mod operators;
 pub mod prelude;
 pub mod primes;
-pub mod services;
+mod services;
 pub mod sessions;
 pub mod transact;
 pub mod transfers;
 pub mod users;
 
 mod jitter;
+mod queue_counts;
 mod reads;
 mod sign_in_limit;
 
@@ -33,5 +34,6 @@ pub use operators::Operators;
 pub use primes::Primes;
 pub use services::{Policy, Ports, Services, task_registry};
 pub use sessions::{SessionError, Sessions, SignedIn};
+pub use sign_in_limit::SIGN_IN_POLICIES;
 pub use transact::Committed;
 pub use users::{UserError, Users};

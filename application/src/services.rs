@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portwright_domain::ports::{
-    Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Quota, RateLimiter, Sealer, Storage,
-    Store, TokenIssuer,
+    Cache, Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Quota, RateLimiter, Sealer,
+    Storage, Store, TokenIssuer,
 };
 use portwright_domain::session::SessionLimits;
 
 use crate::avatars::Avatars;
+use crate::cached::Cached;
 use crate::compute::{Compute, Defaults, TaskRegistry};
 use crate::exports::Exports;
 use crate::health::HealthChecks;
@@ -30,6 +31,8 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// Work for other processes.
     pub queue: Arc<dyn JobQueue>,
+    /// Values that are computed once for all.
+    pub cache: Arc<dyn Cache>,
     /// Files.
     pub storage: Arc<dyn Storage>,
     /// Passwords.
@@ -88,6 +91,8 @@ pub struct Services {
     pub exports: Arc<Exports>,
     /// Calls of tasks.
     pub compute: Compute,
+    /// What `#[cached]` remembers with.
+    pub cached: Cached,
     /// Primes.
     pub primes: Arc<Primes>,
 }
@@ -96,9 +101,22 @@ impl Services {
     /// Wires the use cases to the ports.
     #[must_use]
     pub fn new(ports: Ports, policy: Policy) -> Self {
-        let Ports { store, queue, storage, hasher, tokens, sealer, limiter, clock, ids, observer, probes } =
-            ports;
-        let jobs = Jobs::new(queue.clone(), store.clone());
+        let Ports {
+            store,
+            queue,
+            cache,
+            storage,
+            hasher,
+            tokens,
+            sealer,
+            limiter,
+            clock,
+            ids,
+            observer,
+            probes,
+        } = ports;
+        let cached = Cached::new(cache, observer.clone());
+        let jobs = Jobs::new(queue.clone(), store.clone(), cached.clone());
         let compute = Compute::new(queue.clone(), clock.clone(), ids.clone(), observer.clone(), policy.jobs);
         let transactions = Transactions::new(store.clone(), observer.clone()).ringing(compute.bell().clone());
         let transfer = transfers::Tools {
@@ -142,6 +160,7 @@ impl Services {
             imports: Arc::new(imports),
             exports: Arc::new(Exports::new(&transfer)),
             compute,
+            cached,
         }
     }
 }

@@ -10,6 +10,13 @@ use portwright_domain::PortError;
 use portwright_domain::ports::{Decision, Event, Observer, Quota, RateKey, RateLimiter};
 use portwright_domain::user::{Email, folded};
 
+const ADDRESS: &str = "login-address";
+const ACCOUNT: &str = "login-account";
+
+/// The policies of the limiter that protect passwords: where it falls back to something, these should be stricter than
+/// others, and neither give nor refuse everything.
+pub const SIGN_IN_POLICIES: [&str; 2] = [ADDRESS, ACCOUNT];
+
 pub(crate) struct SignInLimit {
     limiter: Arc<dyn RateLimiter>,
     quota: Quota,
@@ -27,10 +34,10 @@ impl SignInLimit {
 
     /// The counts that a sign-in to this account from this address is about.
     pub(crate) fn guard(&self, account: &str, address: &str) -> Guard<'_> {
-        let mut keys = vec![RateKey { policy: "login-address", client: address.to_owned() }];
+        let mut keys = vec![RateKey { policy: ADDRESS, client: address.to_owned() }];
         // No account has a longer address, so there is nothing to protect, and no memory to spend.
         if account.len() <= Email::MAX_BYTES {
-            keys.push(RateKey { policy: "login-account", client: folded(account) });
+            keys.push(RateKey { policy: ACCOUNT, client: folded(account) });
         }
         Guard { limit: self, keys }
     }

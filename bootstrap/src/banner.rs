@@ -27,6 +27,8 @@ pub struct Started<'a> {
     pub metrics: Option<SocketAddr>,
     /// The database in a few words, such as `sqlite ./data/portwright.db (created, 4 migrations applied)`.
     pub database: &'a str,
+    /// Where jobs wait, in a few words.
+    pub queue: &'a str,
     /// Where files are kept, in a few words.
     pub storage: &'a str,
     /// The workers that it starts, if it starts any.
@@ -72,6 +74,7 @@ fn log(started: &Started<'_>) {
         metrics = started.metrics.map(metrics_url),
         url,
         database = started.database,
+        queue = started.queue,
         storage = started.storage,
         workers = workers(started.workers),
         first_run_file = started.first_admin.map(|made| made.file.display().to_string()),
@@ -97,7 +100,7 @@ fn page(started: &Started<'_>) -> String {
     line(&format!("  {:<10} {}", "database", started.database));
     line(&format!("  {:<10} {}", "storage", started.storage));
     let workers = workers(started.workers);
-    line(&format!("  {:<10} {:<32} {:<8} {workers}", "queue", "embedded (durable)", "workers"));
+    line(&format!("  {:<10} {:<32} {:<8} {workers}", "queue", started.queue, "workers"));
     line("");
     if let Some(FirstAdminMade { email, password, file }) = started.first_admin {
         line("  First run: created admin");
@@ -147,6 +150,7 @@ mod tests {
             address: address.parse().expect("an address"),
             metrics: Some("127.0.0.1:9090".parse().expect("an address")),
             database: "sqlite ./data/portwright.db (created, 4 migrations applied)",
+            queue: "embedded (durable)",
             storage: "local ./data/storage",
             workers: Some(WorkerCount { min: 1, max: 4 }),
             first_admin,

@@ -1,4 +1,4 @@
-//! What a server does for jobs: it owns the queue, and keeps everything around it going.
+//! What a server does for jobs: it keeps everything around the queue going. One in a file is its own:
 //!
 //! ```text
 //!  DATA_DIR/queue.db ◄── SqliteJobQueue ◄─┬── the services of this process, in memory
@@ -7,6 +7,9 @@
 //!                                         ├── those who bury the workers of a server that was killed
 //!                                         └── supervisor ── starts workers, buries them
 //! ```
+//! One in Redis is everybody's, and workers reach it without the server: there is neither file nor socket, and whoever a
+//! killed server leaves behind hands back its jobs by itself.
+//!
 //! At the end, workers finish first, as long as there is time, while the queue still answers them; then everything around
 //! the queue ends, and then the queue.
 
@@ -26,12 +29,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Queue};
 use crate::dispensable::dispensable;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::lifeline;
+use crate::open_queue::{OpenQueue, away};
 use crate::queue_health::QueueHealth;
 use crate::supervisor::{Plan, Supervisor, is_supervised};
 use crate::wiring::{Ambient, Backstage};
@@ -45,33 +49,42 @@ const RAREST_LOOK: Duration = Duration::from_secs(1);
 
 /// The queue of a server, open, with nobody around it yet.
 pub struct Engine {
-    queue: Arc<SqliteJobQueue>,
-    socket: QueueServer,
+    open: OpenQueue,
+    own: Option<Own>,
     supervisor: Option<Supervisor>,
-    /// Workers of a server before this one that hold jobs. They end by themselves, or have already.
-    bereaved: Vec<WorkerId>,
     reap_every: Duration,
     shutdown: Duration,
 }
 
+/// What is to be done for a queue in a file, which is this server's alone.
+struct Own {
+    file: Arc<SqliteJobQueue>,
+    socket: QueueServer,
+    /// Workers of a server before this one that hold jobs. They end by themselves, or have already.
+    bereaved: Vec<WorkerId>,
+}
+
 impl Engine {
-    /// Opens the queue and takes its socket, which nobody answers yet. What workers count goes to `metrics`. Whoever calls it holds the lock of the data
-    /// directory.
+    /// Opens the queue; if it is in a file, it takes its socket, too, which nobody answers yet. What workers count goes to
+    /// `metrics`. Whoever calls it holds the lock of the data directory.
     ///
     /// # Errors
-    /// If one of both cannot be opened.
+    /// If one of them cannot be opened.
     pub async fn open(config: &Config, ambient: &Ambient, metrics: Arc<Metrics>) -> Result<Self, Failure> {
-        let file = SqliteConfig::at(config.data_dir.join(QUEUE_FILE));
-        let queue = SqliteJobQueue::init(&file, config.jobs.limits, ambient.clock.clone()).await?;
-        let queue = Arc::new(queue);
-        let mut bereaved = queue.holders().await?;
-        bereaved.retain(is_supervised);
-        let socket = QueueServer::bind(&config.data_dir).map_err(|error| no_socket(config, &error))?;
+        let (open, own) = match &config.queue {
+            Queue::Embedded => {
+                let own = Own::take(config, ambient).await?;
+                let (queue, source) = (own.file.clone(), own.file.clone());
+                (OpenQueue { queue, source, patience: Patience::LOCAL }, Some(own))
+            }
+            Queue::Redis(_) => {
+                (OpenQueue::reach(config, ambient).await.map_err(|error| away(config, &error))?, None)
+            }
+        };
         Ok(Self {
-            supervisor: supervisor(config, &queue, ambient.ids.clone(), metrics),
-            queue,
-            socket,
-            bereaved,
+            supervisor: supervisor(config, &open, ambient.ids.clone(), metrics),
+            open,
+            own,
             reap_every: (config.compute.lease / LOOKS_PER_LEASE).min(RAREST_LOOK),
             shutdown: config.shutdown.timeout,
         })
@@ -80,19 +93,19 @@ impl Engine {
     /// The caller's half of the queue.
     #[must_use]
     pub fn queue(&self) -> Arc<dyn JobQueue> {
-        self.queue.clone()
+        self.open.queue.clone()
     }
 
     /// The worker's half of the queue.
     #[must_use]
     pub fn source(&self) -> Arc<dyn JobSource> {
-        self.queue.clone()
+        self.open.source.clone()
     }
 
     /// The queue as the use cases get it, and who watches them.
     #[must_use]
     pub fn backstage(&self, observer: Arc<dyn Observer>) -> Backstage {
-        Backstage { queue: self.queue(), patience: Patience::LOCAL, probes: self.probes(), observer }
+        Backstage { queue: self.queue(), patience: self.open.patience, probes: self.probes(), observer }
     }
 
     /// What the queue, and the workers if this server starts any, say at each scrape.
@@ -110,16 +123,20 @@ impl Engine {
 
     /// Closes the queue when nobody uses it any more. To be called as soon as it is open.
     pub fn close_at_the_end(&self, life: &Lifecycle) {
-        let queue = self.queue.clone();
-        life.on_stop(Phase::CloseStores, "close the queue", async move { queue.close().await });
+        if let Some(own) = &self.own {
+            let file = own.file.clone();
+            life.on_stop(Phase::CloseStores, "close the queue", async move { file.close().await });
+        }
     }
 
     /// Answers workers, starts them, and moves jobs to where they belong, until the process stops.
     pub fn start(self, life: &Lifecycle, relay: Relay) {
         let (queue, source) = (self.queue(), self.source());
         let stop = CancellationToken::new();
-        life.spawn("queue socket", self.socket.run(queue, source.clone(), stop.clone()));
-        life.spawn("bereaved workers", bury(source.clone(), self.bereaved, stop.clone()));
+        if let Some(Own { socket, bereaved, .. }) = self.own {
+            life.spawn("queue socket", socket.run(queue, source.clone(), stop.clone()));
+            life.spawn("bereaved workers", bury(source.clone(), bereaved, stop.clone()));
+        }
         life.spawn("reaper", reap(source, self.reap_every, stop.clone()));
         let relaying = stop.clone();
         life.spawn("relay", async move { relay.run(relaying).await });
@@ -145,6 +162,17 @@ impl Engine {
     }
 }
 
+impl Own {
+    async fn take(config: &Config, ambient: &Ambient) -> Result<Self, Failure> {
+        let file = SqliteConfig::at(config.data_dir.join(QUEUE_FILE));
+        let file = SqliteJobQueue::init(&file, config.jobs.limits, ambient.clock.clone()).await?;
+        let mut bereaved = file.holders().await?;
+        bereaved.retain(is_supervised);
+        let socket = QueueServer::bind(&config.data_dir).map_err(|error| no_socket(config, &error))?;
+        Ok(Self { file: Arc::new(file), socket, bereaved })
+    }
+}
+
 /// Gives back the jobs of these workers as soon as they are certainly gone, which is long before their leases end.
 async fn bury(source: Arc<dyn JobSource>, bereaved: Vec<WorkerId>, stop: CancellationToken) {
     if bereaved.is_empty() || stop.run_until_cancelled(sleep(lifeline::LONGEST_AFTERLIFE)).await.is_none() {
@@ -165,7 +193,7 @@ async fn bury(source: Arc<dyn JobSource>, bereaved: Vec<WorkerId>, stop: Cancell
 
 fn supervisor(
     config: &Config,
-    queue: &Arc<SqliteJobQueue>,
+    open: &OpenQueue,
     ids: Arc<dyn IdGenerator>,
     metrics: Arc<Metrics>,
 ) -> Option<Supervisor> {
@@ -176,7 +204,7 @@ fn supervisor(
         frugal: config.compute.memory_limit.is_some(),
         log: config.log.filter.clone(),
     };
-    Some(Supervisor::new(plan, &config.data_dir, queue.clone(), queue.clone(), ids, metrics))
+    Some(Supervisor::new(plan, &config.data_dir, open.queue.clone(), open.source.clone(), ids, metrics))
 }
 
 fn no_socket(config: &Config, error: &io::Error) -> Failure {

@@ -12,16 +12,16 @@ mod database;
 mod dotenv;
 pub mod duration;
 pub mod explain;
-mod later;
 mod misspelt;
 mod reader;
+mod redis;
 mod secret;
 mod sources;
 mod storage;
 pub mod variables;
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,9 +31,10 @@ use portwright_domain::session::SessionLimits;
 use portwright_domain::user::Email;
 use portwright_http::TrustedProxies;
 
-pub use compute::{AppRole, BackoffType, Compute, Jobs, QueueBackend, WorkerCount};
+pub use compute::{AppRole, BackoffType, Compute, Jobs, WorkerCount};
 pub use database::Database;
 pub use reader::{Reading, Setting};
+pub use redis::{Queue, Redis, Sharing};
 pub use secret::Secret;
 pub use sources::{Origin, Override, Sources};
 pub use storage::Storage;
@@ -75,6 +76,12 @@ pub struct Config {
     pub log: Log,
     /// How long stopping takes.
     pub shutdown: Shutdown,
+    /// Where jobs wait.
+    pub queue: Queue,
+    /// Where requests are counted, and values remembered.
+    pub sharing: Sharing,
+    /// So many servers share the limits; while Redis is away, each grants that part of them.
+    pub servers: NonZeroU32,
     /// How jobs are run.
     pub compute: Compute,
     /// How the queue treats them.

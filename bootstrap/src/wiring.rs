@@ -13,7 +13,7 @@ use portwright_domain::ports::{
 };
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, api};
 use portwright_layers::{Layers, Policy as Patience, StoragePolicy};
-use portwright_memory::{MemoryRateLimiter, MemoryStorage, SystemClock, UuidV7};
+use portwright_memory::{MemoryStorage, SystemClock, UuidV7};
 use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
 use portwright_socket::QueueClient;
 use portwright_storage::{OpendalStorage, StorageHealth};
@@ -23,16 +23,15 @@ use crate::config::{self, AppEnv, Config, Registration, SigningKeySource};
 use crate::dispensable::dispensable;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
+use crate::open_queue::OpenQueue;
 use crate::open_store::OpenStore;
+use crate::shared::Shared;
 
 /// Tokens are made by this service for this service.
 const ISSUER: &str = "portwright";
 
 /// The name of the signing key's file in the data directory.
 const KEY_FILE: &str = "signing-key.pem";
-
-/// How many clients the embedded limiter tells apart; the oldest are forgotten beyond that.
-const LIMITER_KEYS: usize = 100_000;
 
 /// How long a sign-in waits for its turn to be hashed.
 const HASHING_PATIENCE: Duration = Duration::from_secs(10);
@@ -44,6 +43,9 @@ pub struct Ambient {
     pub clock: Arc<dyn Clock>,
     /// New identities.
     pub ids: Arc<dyn IdGenerator>,
+    /// Whether a queue that many processes share goes by this clock, too, and not by that of its server: so that a test
+    /// can move it.
+    pub rules_queue: bool,
 }
 
 impl Ambient {
@@ -51,7 +53,7 @@ impl Ambient {
     #[must_use]
     pub fn system() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        Self { ids: Arc::new(UuidV7::new(clock.clone())), clock }
+        Self { ids: Arc::new(UuidV7::new(clock.clone())), clock, rules_queue: false }
     }
 }
 
@@ -88,9 +90,15 @@ pub struct Backstage {
 }
 
 impl Backstage {
-    /// The queue of the server on this data directory, which is asked when there is something to ask.
+    /// The queue and nothing around it but who watches.
     #[must_use]
-    pub fn of_server(config: &Config) -> Self {
+    pub fn without_probes(open: &OpenQueue, observer: Arc<dyn Observer>) -> Self {
+        Self { queue: open.queue.clone(), patience: open.patience, probes: Vec::new(), observer }
+    }
+
+    /// For those who never ask the queue: the jobs that they write wait in the store until a server finds them.
+    #[must_use]
+    pub fn unasked(config: &Config) -> Self {
         let queue = Arc::new(QueueClient::of(&config.data_dir));
         Self { queue, patience: Patience::LOCAL, probes: Vec::new(), observer: Arc::new(Unobserved) }
     }
@@ -116,7 +124,7 @@ pub struct App {
 /// is, not how calls went lately.
 async fn open_storage(
     config: &config::Storage,
-    Ambient { clock, ids }: Ambient,
+    Ambient { clock, ids, .. }: Ambient,
     layers: &Layers,
 ) -> Result<(Arc<dyn Storage>, Arc<dyn HealthProbe>), Failure> {
     let (storage, policy): (Arc<dyn Storage>, _) = match config {
@@ -152,19 +160,19 @@ pub async fn wire(
     let (store, store_health) = open_store.ports(&layers);
     let queue = layers.job_queue(queue, patience);
     let (storage, storage_health) = open_storage(&config.storage, ambient.clone(), &layers).await?;
-    let Ambient { clock, ids } = ambient;
+    let Ambient { clock, ids, .. } = ambient;
+    let Shared { cache, limiter, health: shared_health } = Shared::open(config, &clock, &layers).await?;
     let key = signing_key(config)?;
     let tokens = Arc::new(JwtIssuer::new(&key, ISSUER, ISSUER));
     let sealer = Arc::new(AeadSealer::new(&key));
     let hasher: Arc<dyn PasswordHasher> = Arc::new(hasher(config)?);
-    let limiter = MemoryRateLimiter::new(LIMITER_KEYS, clock.clone());
-    let limiter = layers.rate_limiter(Arc::new(limiter), Patience::LOCAL);
 
     // What we do with it
     let relayed = Transactions::new(store.clone(), observer.clone());
     let ports = Ports {
         store,
         queue: queue.clone(),
+        cache,
         storage,
         hasher,
         tokens: tokens.clone(),
@@ -173,7 +181,11 @@ pub async fn wire(
         clock: clock.clone(),
         ids: ids.clone(),
         observer: observer.clone(),
-        probes: [store_health, storage_health].into_iter().chain(probes).chain([layers.health()]).collect(),
+        probes: [store_health, storage_health, shared_health]
+            .into_iter()
+            .chain(probes)
+            .chain([layers.health()])
+            .collect(),
     };
     let policy = Policy {
         registration_open: config.registration == Registration::Open,

@@ -1,4 +1,4 @@
-//! The worker role: runs jobs of the server on this host, which owns the queue.
+//! The worker role: runs the jobs of the server on this host, which owns the queue, or of every server that shares a Redis.
 //!
 //! ```text
 //!  SIGTERM ──► soft: no more jobs, finish those that run ──────┐
@@ -18,26 +18,26 @@ use std::time::Duration;
 use portwright_application::compute::worker::Ending;
 use portwright_application::compute::{Worker, WorkerOptions};
 use portwright_domain::job::{QueueName, WorkerId};
-use portwright_domain::ports::JobQueue;
-use portwright_layers::Policy as Patience;
-use portwright_metrics::{Metrics, pulse};
-use portwright_socket::QueueClient;
+use portwright_domain::{ErrorKind, PortError};
+use portwright_http::Exposition;
+use portwright_metrics::{Metrics, Queues, Source, pulse};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Queue};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::lifecycle::Lifecycle;
 use crate::lifeline::Lifeline;
 use crate::metrics::{self, ManagementPort};
-use crate::wiring::{App, Backstage, Program, wire};
+use crate::open_queue::{OpenQueue, away, describe};
+use crate::wiring::{Ambient, App, Backstage, Program, wire};
 use reporting::Reporting;
 
-/// How long a worker waits for a server that is about to start.
-const SERVER_STARTS: Duration = Duration::from_mins(1);
+/// How long a worker waits for a server that is about to start, or a Redis.
+const QUEUE_APPEARS: Duration = Duration::from_mins(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How long opening the database may take.
@@ -76,18 +76,17 @@ pub async fn run(
     if let Some(line) = &role.lifeline {
         line.hold(cut.clone()).map_err(|error| no_thread(&error))?;
     }
-    // The services have a client of their own: their calls must not stand between the worker and its lease.
-    let source = Arc::new(QueueClient::of(&config.data_dir));
     let metrics = Arc::new(Metrics::new(program.ambient.clock.clone()));
-    let backstage = Backstage { observer: metrics.clone(), ..Backstage::of_server(config) };
     let prepare = async {
-        let found = server_that_answers(config, &*source);
-        life.step("find the server", SERVER_STARTS + WIRING, found).await?;
-        let wiring = wire(config, program, backstage, false);
-        life.step("open the database", WIRING, wiring).await
+        let queue = life
+            .step("find the queue", QUEUE_APPEARS + WIRING, queue_that_answers(config, &program.ambient))
+            .await?;
+        let wiring = wire(config, program, Backstage::without_probes(&queue, metrics.clone()), false);
+        let app = life.step("open the database", WIRING, wiring).await?;
+        Ok::<_, Failure>((queue, app))
     };
-    let app = tokio::select! {
-        app = prepare => app?,
+    let (OpenQueue { queue, source, patience }, app) = tokio::select! {
+        prepared = prepare => prepared?,
         () = cut.cancelled() => return Ok(Exit::Unavailable),
     };
 
@@ -99,9 +98,11 @@ pub async fn run(
         handlers: Some(handlers),
         ..WorkerOptions::new(role.id)
     };
-    let source = app.layers.job_source(source, Patience::LOCAL);
+    let source = app.layers.job_source(source, patience);
     let worker = Worker::new(source, app.tasks.clone(), metrics.clone(), options);
-    let management = management.map(|port| operate(port, config, &app, metrics.clone(), life)).transpose()?;
+    let exposition = metrics::exposition(metrics.clone(), [Arc::new(Queues::of(queue)) as Arc<dyn Source>]);
+    let management = management.map(|port| operate(port, config, &app, exposition, metrics.clone(), life));
+    let management = management.transpose()?;
     let tasks = app.tasks.keys().map(str::to_owned).collect();
     tracing::debug!(worker = %worker.options().id, "taking jobs");
     let reporting = Reporting { line: role.lifeline.as_ref(), worker: &worker, metrics: &metrics };
@@ -133,10 +134,10 @@ fn operate(
     listener: TcpListener,
     config: &Config,
     app: &App,
+    exposition: Arc<dyn Exposition>,
     metrics: Arc<Metrics>,
     life: &Lifecycle,
 ) -> Result<ManagementPort, Failure> {
-    let exposition = metrics::exposition(metrics.clone(), []);
     let beating = life.soft();
     life.spawn("pulse", async move { beating.run_until_cancelled(pulse(metrics)).await });
     ManagementPort::open(listener, config, &app.services, app.ports.ids.clone(), exposition, life.soft())
@@ -155,24 +156,35 @@ async fn work(worker: &Worker, life: &Lifecycle, cut: &CancellationToken) -> End
     working.await
 }
 
-/// Waits for a server that answers, with growing pauses.
-async fn server_that_answers(config: &Config, queue: &dyn JobQueue) -> Result<(), Failure> {
+/// Waits for a queue that answers, with growing pauses. One that can never be ours is not waited for.
+async fn queue_that_answers(config: &Config, ambient: &Ambient) -> Result<OpenQueue, Failure> {
     let (began, mut wait) = (Instant::now(), SHORTEST_WAIT);
-    while let Err(error) = queue.queues().await {
-        let server = format!("no server on the data directory {}", config.data_dir.display());
-        if began.elapsed() >= SERVER_STARTS {
-            let problem = Problem::new(format!("{server} ({})", error.detail()));
-            let fix =
-                "start one there (`portwright serve`), or set DATA_DIR to that of a server on this host";
-            return Err(Failure::new(Exit::Unavailable, problem.fix(fix)));
+    loop {
+        let error = match ask(config, ambient).await {
+            Ok(queue) => return Ok(queue),
+            Err(error) => error,
+        };
+        if began.elapsed() >= QUEUE_APPEARS || error.kind() == ErrorKind::Misconfigured {
+            return Err(away(config, &error));
         }
         if wait == SHORTEST_WAIT {
-            tracing::warn!(%error, "{server} yet; waiting for one");
+            match &config.queue {
+                Queue::Embedded => {
+                    let directory = config.data_dir.display();
+                    tracing::warn!(%error, "no server on the data directory {directory} yet; waiting for one");
+                }
+                Queue::Redis(_) => tracing::warn!(%error, "{} does not answer yet", describe(&config.queue)),
+            }
         }
         sleep(wait).await;
         wait = (wait * 2).min(LONGEST_WAIT);
     }
-    Ok(())
+}
+
+async fn ask(config: &Config, ambient: &Ambient) -> Result<OpenQueue, PortError> {
+    let open = OpenQueue::reach(config, ambient).await?;
+    open.queue.queues().await?;
+    Ok(open)
 }
 
 fn no_thread(error: &io::Error) -> Failure {

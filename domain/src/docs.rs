@@ -29,3 +29,6 @@ pub mod d0009_compute_engine {}
 
 #[doc = include_str!("../docs/0010-causal-reads.md")]
 pub mod d0010_causal_reads {}
+
+#[doc = include_str!("../docs/0012-limits-in-an-outage.md")]
+pub mod d0012_limits_in_an_outage {}

@@ -5,11 +5,11 @@
 //! | [`Store`], [`UnitOfWork`], [`ReadView`] | transactions, durable once committed; reads as fresh as asked | sqlite, memory |
 //! | [`UserRepository`], [`SessionRepository`], [`IdempotencyRepository`], [`Outbox`] | one kind of thing within a transaction | sqlite, memory |
 //! | [`JobQueue`], [`JobSource`] | accepted is durable; leases with fencing | sqlite, socket, memory |
-//! | [`Cache`] | values for a time, which may be gone before | memory |
+//! | [`Cache`] | values for a time, which may be gone before | redis, memory |
 //! | [`Storage`] | files, whole or not at all | storage, memory |
-//! | [`RateLimiter`] | exact counts per client and window | memory |
+//! | [`RateLimiter`] | exact counts per client and window | redis, memory |
 //! | [`PasswordHasher`], [`TokenIssuer`], [`Sealer`] | proofs | security, memory |
-//! | [`HealthProbe`] | how a component is | sqlite, storage, bootstrap |
+//! | [`HealthProbe`] | how a component is | sqlite, redis, storage, bootstrap |
 //! | [`Clock`], [`IdGenerator`], [`Observer`] | time, identity, attention | memory |
 //!
 //! Each promise in the prose of a trait has a test of that name in `portwright-testkit`, which every adapter passes.

@@ -57,8 +57,9 @@ impl Breaker {
         self.name
     }
 
+    /// What the next call would meet.
     pub(crate) fn state(&self) -> State {
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner).state()
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner).state_at(self.made_at.elapsed())
     }
 
     /// Lets a call through that is asked to wait for so long, or refuses it.

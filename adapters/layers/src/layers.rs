@@ -8,6 +8,7 @@ use portwright_domain::ports::{
 
 use crate::breaker::Breaker;
 use crate::cache::GuardedCache;
+use crate::fallback::{Fallback, FallbackRateLimiter};
 use crate::guard::Guard;
 use crate::health::BreakersHealth;
 use crate::job_queue::GuardedJobQueue;
@@ -71,6 +72,19 @@ impl Layers {
     #[must_use]
     pub fn rate_limiter(&self, limiter: Arc<dyn RateLimiter>, policy: Policy) -> Arc<dyn RateLimiter> {
         Arc::new(GuardedRateLimiter { limiter, guard: self.guard("rate_limiter", policy) })
+    }
+
+    /// A limiter that other processes share, behind the same; and what answers while it does not, which each policy may
+    /// choose, and which never fails as long as the local limiter does not.
+    #[must_use]
+    pub fn shared_rate_limiter(
+        &self,
+        limiter: Arc<dyn RateLimiter>,
+        policy: Policy,
+        fallback: Fallback,
+    ) -> Arc<dyn RateLimiter> {
+        let shared = self.rate_limiter(limiter, policy);
+        Arc::new(FallbackRateLimiter { shared, fallback, observer: self.observer.clone() })
     }
 
     /// The probe `breakers`: the state of every one, those that are made later included. It never fails, because the

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod cache;
+mod fallback;
 mod guard;
 mod health;
 mod job_queue;
@@ -14,5 +15,6 @@ mod storage;
 mod store;
 mod timeout;
 
+pub use fallback::{Fallback, WhenAway};
 pub use layers::Layers;
 pub use policy::{Policy, StoragePolicy, StorePolicy, Thresholds};

@@ -61,11 +61,17 @@ impl Policy {
     /// Over a network: 2 s, and slow after 1 s.
     pub const REMOTE: Self = Self { deadline: Duration::from_secs(2), thresholds: Thresholds::DEFAULT };
 
-    /// A cache or a rate limiter over a network: 50 ms, and slow after 20 ms. Both are asked on the way of every request,
-    /// which does without them sooner than wait for them.
-    pub const QUICK: Self = Self {
-        deadline: Duration::from_millis(50),
-        thresholds: Thresholds::DEFAULT.slow_after(Duration::from_millis(20)),
+    /// A cache over a network: 20 ms, and slow after 10 ms. It is asked on the way of every request, which does without it
+    /// sooner than wait for it.
+    pub const CACHE: Self = Self {
+        deadline: Duration::from_millis(20),
+        thresholds: Thresholds::DEFAULT.slow_after(Duration::from_millis(10)),
+    };
+
+    /// A rate limiter over a network: 10 ms, and slow after 5 ms. Every request is counted before anything else.
+    pub const RATE_LIMITER: Self = Self {
+        deadline: Duration::from_millis(10),
+        thresholds: Thresholds::DEFAULT.slow_after(Duration::from_millis(5)),
     };
 }
 

@@ -13,7 +13,7 @@ use portwright_domain::ports::job_queue::{
     Cancelled, Exchange, JobFilter, LeaseRequest, QueueStatus, Removed, Renewal, Settlement,
 };
 use portwright_domain::ports::{Cache, JobQueue, JobSource, RateLimiter, Storage, Store, Unobserved};
-use portwright_layers::{Layers, Policy, StoragePolicy, StorePolicy};
+use portwright_layers::{Fallback, Layers, Policy, StoragePolicy, StorePolicy, WhenAway};
 use portwright_memory::{MemoryCache, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore};
 use portwright_testkit::contract::job_queue::Queue;
 use portwright_testkit::contract::job_queue::limits::LIMITS;
@@ -38,7 +38,9 @@ portwright_testkit::cache_contract!(fresh_cache);
 async fn fresh_limiter() -> Fixture<dyn RateLimiter> {
     let clock = Arc::new(ManualClock::default());
     let limiter = Arc::new(MemoryRateLimiter::new(1_000, clock.clone()));
-    Fixture::new(layers().rate_limiter(limiter, Policy::REMOTE)).with_clock(clock)
+    // None of its refusals may be seen.
+    let fallback = Fallback::new(Arc::new(MemoryRateLimiter::new(0, clock.clone())), WhenAway::Closed);
+    Fixture::new(layers().shared_rate_limiter(limiter, Policy::REMOTE, fallback)).with_clock(clock)
 }
 portwright_testkit::rate_limiter_contract!(fresh_limiter);
 

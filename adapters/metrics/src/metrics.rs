@@ -30,6 +30,7 @@ pub struct Metrics {
     http_duration: HistogramVec,
     http_active: IntGauge,
     rate_limit: IntCounterVec,
+    limit_fallbacks: IntCounterVec,
     sign_ins: IntCounterVec,
     refresh_reused: IntCounter,
     db_duration: HistogramVec,
@@ -60,6 +61,7 @@ impl Metrics {
             http_duration: histogram(it, &name::HTTP_DURATION),
             http_active: register(it, IntGauge::with_opts(opts(&name::HTTP_ACTIVE))),
             rate_limit: counters(it, &name::RATE_LIMIT),
+            limit_fallbacks: counters(it, &name::LIMIT_FALLBACKS),
             sign_ins: counters(it, &name::SIGN_INS),
             refresh_reused: register(it, IntCounter::with_opts(opts(&name::REFRESH_REUSED))),
             db_duration: histogram(it, &name::DB_DURATION),
@@ -183,6 +185,9 @@ impl Observer for Metrics {
             Event::LimitChecked { policy, allowed } => {
                 let decision = if allowed { "allowed" } else { "refused" };
                 self.rate_limit.with_label_values(&[policy, decision]).inc();
+            }
+            Event::LimitFellBack { policy, to } => {
+                self.limit_fallbacks.with_label_values(&[policy, to]).inc();
             }
             Event::CacheRead { cache, hit } => {
                 let outcome = if hit { "hit" } else { "miss" };

@@ -90,6 +90,8 @@ metrics! {
         "Requests that are being answered, without probes and scrapes");
     RATE_LIMIT = counter("rate_limit_decisions_total", &["policy", "decision"],
         "Requests that a limit `allowed` or `refused`");
+    LIMIT_FALLBACKS = counter("rate_limit_fallbacks_total", &["policy", "to"],
+        "Decisions without the limiter that all processes share: `open` grants, `closed` refuses, `local` counts in this process");
     SIGN_INS = counter("sign_ins_total", &["outcome"], "Sign-ins that `succeeded` or were `refused`");
     REFRESH_REUSED = counter("refresh_tokens_reused_total", &[],
         "Sessions that ended because a refresh token was used again");

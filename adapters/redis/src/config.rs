@@ -62,6 +62,12 @@ impl RedisConfig {
         Ok(self)
     }
 
+    /// Where the servers are, for people; nothing secret.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.servers.iter().map(name_of).collect()
+    }
+
     /// The key of this name.
     pub(crate) fn key(&self, name: &str) -> String {
         format!("{{{}}}:{name}", self.namespace)
@@ -85,9 +91,8 @@ pub(crate) fn name_of(server: &ConnectionInfo) -> String {
 
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let servers: Vec<_> = self.servers.iter().map(name_of).collect();
         f.debug_struct("RedisConfig")
-            .field("servers", &servers)
+            .field("servers", &self.names())
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }

@@ -1,5 +1,6 @@
 //! [`Connection`]: the one way to Redis that all questions of an adapter share, which is made again whenever it breaks.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ use crate::error::{Trouble, port_error, trouble_of};
 use crate::keeper::{self, Link};
 use crate::script::Script;
 
-/// Cheap to clone; the connection is kept open for as long as one of them lives.
+/// A connection to the server that takes writes, which the cache, the limiter and the health of a process share. Cheap
+/// to clone; it is kept open for as long as one of them lives.
 ///
-/// Questions of many callers travel on it one behind the other, none waits for the answer to another. So nothing that
-/// blocks may be asked here: see [`Connection::apart`].
+/// Questions of many callers travel on it one behind the other, none waits for the answer to another.
 #[derive(Clone)]
-pub(crate) struct Connection {
+pub struct Connection {
     link: watch::Receiver<Option<Link>>,
     /// The numbers of links that somebody had trouble with.
     doubts: mpsc::UnboundedSender<u64>,
@@ -28,11 +29,22 @@ pub(crate) struct Connection {
     _keeper: Arc<JoinSet<()>>,
 }
 
+// Nothing that blocks may be asked here: see `Connection::apart`.
 impl Connection {
     /// Connects to the server that takes writes. From then on, a connection that breaks is made again, for ever.
     ///
     /// # Errors
     /// `Misconfigured` if the user, the password or the database is wrong; `Unavailable` if no server takes writes.
+    pub async fn init(config: &RedisConfig) -> Result<Self, PortError> {
+        Self::open(config, "redis.init").await
+    }
+
+    /// What was configured.
+    pub(crate) fn config(&self) -> &RedisConfig {
+        &self.config
+    }
+
+    /// The same for an adapter that has one of its own, whose name is in the errors.
     pub(crate) async fn open(config: &RedisConfig, operation: &'static str) -> Result<Self, PortError> {
         let config = Arc::new(config.clone());
         let first = keeper::connect(&config).await.map_err(|error| port_error(operation, error))?;
@@ -131,6 +143,12 @@ impl Connection {
         let link = timeout(self.config.wait, links.wait_for(Option::is_some)).await;
         let link = link.map_err(|_elapsed| away())?.map_err(|_closed| away())?;
         link.clone().ok_or_else(away)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConnection").field("number", &self.number()).finish_non_exhaustive()
     }
 }
 

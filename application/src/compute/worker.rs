@@ -22,6 +22,7 @@
 
 mod attempt;
 mod authority;
+mod away;
 mod orphans;
 mod requests;
 mod shift;

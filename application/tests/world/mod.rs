@@ -14,7 +14,8 @@ use portwright_domain::job::Backoff;
 use portwright_domain::ports::{HealthProbe, PasswordHasher, Quota, RateLimiter, Storage, Store};
 use portwright_domain::session::SessionLimits;
 use portwright_memory::{
-    FakeSealer, FakeTokens, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore, PlainHasher,
+    FakeSealer, FakeTokens, MemoryCache, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore,
+    PlainHasher,
 };
 use portwright_testkit::{ManualClock, SequentialIds};
 
@@ -86,6 +87,7 @@ impl World {
         let ports = Ports {
             store: store.clone(),
             queue: queue.clone(),
+            cache: Arc::new(MemoryCache::new(1 << 20, clock.clone())),
             storage: storage.clone(),
             hasher: hasher.clone(),
             tokens: tokens.clone(),

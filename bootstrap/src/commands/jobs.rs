@@ -1,4 +1,4 @@
-//! `portwright jobs`: what an operator sees of jobs, and does about them, beside the server that owns them.
+//! `portwright jobs`: what an operator sees of jobs, and does about them, beside the servers.
 
 use std::fmt::Write;
 
@@ -7,7 +7,6 @@ use portwright_domain::page::{Limit, Page, PageRequest, Rest};
 use portwright_domain::ports::JobQueue;
 use portwright_domain::ports::job_queue::{Cancelled, JobFilter};
 use portwright_domain::{ErrorKind, PortError};
-use portwright_socket::QueueClient;
 use serde_json::{Value, json};
 
 use super::confirm::confirm;
@@ -15,25 +14,28 @@ use crate::cli::Jobs;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
+use crate::open_queue::{OpenQueue, away};
 use crate::output;
+use crate::wiring::Ambient;
 
 /// Does what was asked.
 pub(super) async fn run(config: &Config, command: Jobs) -> Result<Exit, Failure> {
-    let queue = QueueClient::of(&config.data_dir);
+    let open = OpenQueue::reach(config, &Ambient::system()).await.map_err(|error| away(config, &error))?;
+    let queue = &*open.queue;
     let done = match command {
         Jobs::Ls { state, task, queue: of, limit, json } => {
-            list(&queue, &JobFilter { state, task, queue: of }, limit, json).await
+            list(queue, &JobFilter { state, task, queue: of }, limit, json).await
         }
-        Jobs::Show { id, json } => show(&queue, id, json).await,
-        Jobs::Retry { id, json } => retry(&queue, id, json).await,
+        Jobs::Show { id, json } => show(queue, id, json).await,
+        Jobs::Retry { id, json } => retry(queue, id, json).await,
         Jobs::Cancel { id, yes, json } => {
             if !yes {
                 confirm(&format!("Cancel job {id}?"), "what the job has done so far is lost")?;
             }
-            cancel(&queue, id, json).await
+            cancel(queue, id, json).await
         }
-        Jobs::Pause { queue: name, json } => pause(&queue, &name, true, json).await,
-        Jobs::Resume { queue: name, json } => pause(&queue, &name, false, json).await,
+        Jobs::Pause { queue: name, json } => pause(queue, &name, true, json).await,
+        Jobs::Resume { queue: name, json } => pause(queue, &name, false, json).await,
     };
     done.map(|()| Exit::Done).map_err(|trouble| trouble.explain(config))
 }
@@ -60,13 +62,7 @@ impl Trouble {
     fn explain(self, config: &Config) -> Failure {
         match self {
             Self::Said(failure) => failure,
-            Self::Port(error) if error.kind() == ErrorKind::Unavailable => {
-                let directory = config.data_dir.display();
-                let what = format!("no answer from a server on the data directory {directory}");
-                let problem = Problem::new(format!("{what} ({})", error.detail()));
-                let fix = "the server owns the jobs: start it, or set DATA_DIR to its directory";
-                Failure::new(Exit::Unavailable, problem.fix(fix))
-            }
+            Self::Port(error) if error.kind() == ErrorKind::Unavailable => away(config, &error),
             Self::Port(error) if error.kind() == ErrorKind::Conflict => {
                 failed("another job holds its unique key by now; cancel that one first, or wait for it")
             }

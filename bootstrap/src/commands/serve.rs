@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::first_run_file;
 use crate::lifecycle::Lifecycle;
+use crate::open_queue::describe;
 use crate::open_store::OpenStore;
 use crate::serve::start;
 use crate::wiring::Program;
@@ -31,8 +32,8 @@ pub(super) async fn run(config: &Config, options: &ServeOptions, program: Progra
     });
     let (took, address, metrics) = (began.elapsed(), running.address, running.metrics_at);
     let (app_env, database, workers) = (config.app_env, database.as_str(), config.compute.workers);
-    let storage = &config.storage.to_string();
-    let started = Started { app_env, took, address, metrics, database, storage, workers, first_admin };
+    let (queue, storage) = (&describe(&config.queue), &config.storage.to_string());
+    let started = Started { app_env, took, address, metrics, database, queue, storage, workers, first_admin };
     banner::announce(&started, config.log.format);
     Ok(running.ended().await)
 }

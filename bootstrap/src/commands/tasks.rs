@@ -7,7 +7,8 @@ use portwright_application::compute::{Defaults, TaskRegistry, TaskSpec};
 use portwright_application::{Policy, Ports, Services};
 use portwright_domain::ports::Unobserved;
 use portwright_memory::{
-    FakeSealer, FakeTokens, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore, PlainHasher,
+    FakeSealer, FakeTokens, MemoryCache, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore,
+    PlainHasher,
 };
 use serde_json::json;
 
@@ -35,6 +36,7 @@ fn registry(config: &Config, program: Program) -> TaskRegistry {
     let ports = Ports {
         store: Arc::new(MemoryStore::new()),
         queue: Arc::new(MemoryJobQueue::new(clock.clone())),
+        cache: Arc::new(MemoryCache::new(1, clock.clone())),
         storage: Arc::new(MemoryStorage::new(clock.clone())),
         hasher: Arc::new(PlainHasher::default()),
         tokens: Arc::new(FakeTokens::default()),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::confirm::confirm;
 use super::password;
 use crate::cli::{NewPasswordFrom, Users};
-use crate::config::Config;
+use crate::config::{Config, Sharing};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::wiring::{Backstage, Program, wire};
@@ -20,7 +20,9 @@ use crate::{output, passphrase};
 
 /// Does what was asked.
 pub(super) async fn run(config: &Config, command: Users) -> Result<Exit, Failure> {
-    let app = wire(config, Program::product(), Backstage::of_server(config), false).await?;
+    // Nothing is counted or remembered here, so Redis may be away.
+    let config = &Config { sharing: Sharing::Alone, ..config.clone() };
+    let app = wire(config, Program::product(), Backstage::unasked(config), false).await?;
     let done = carry_out(&app.services.operators, command).await;
     app.store.close().await;
     done.map(|()| Exit::Done)

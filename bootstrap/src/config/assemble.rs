@@ -5,14 +5,14 @@ use portwright_domain::ports::job_queue::Limits;
 use portwright_domain::session::SessionLimits;
 use portwright_domain::user::Email;
 
-use super::database::{Database, database};
+use super::database::database;
 use super::reader::{Reader, Reading};
 use super::secret::Secret;
 use super::sources::Sources;
 use super::variables as v;
 use super::{
-    AppEnv, AppRole, Compute, Config, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Shutdown,
-    SigningKeySource, WorkerCount, misspelt, storage,
+    AppEnv, AppRole, Compute, Config, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Sharing, Shutdown,
+    SigningKeySource, WorkerCount, misspelt, redis, storage,
 };
 use crate::failure::Failure;
 
@@ -37,21 +37,23 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
     let management = management(reader, port);
     let data_dir = reader.read(&v::DATA_DIR);
     let database = database(reader, data_dir.as_deref());
+    let redis = redis::read(reader);
     let storage = storage::read(reader, data_dir.as_deref());
     let jwt = jwt(reader);
     let session = session(reader);
     let registration = reader.read(&v::REGISTRATION);
     let first_admin = first_admin(reader);
     let rate_limit = quota(reader.read(&v::RATE_LIMIT_MAX_REQUESTS), reader.read(&v::RATE_LIMIT_WINDOW_MS));
+    let servers = reader.read(&v::RATE_LIMIT_SERVERS);
     let login = quota(reader.read(&v::LOGIN_MAX_FAILURES), reader.read(&v::LOGIN_WINDOW_MS));
     let trusted_proxies = reader.read(&v::TRUSTED_PROXIES).unwrap_or_default();
-    let (threads, queue) = (reader.read(&v::HASHING_THREADS), reader.read(&v::HASHING_QUEUE));
+    let (threads, waiting) = (reader.read(&v::HASHING_THREADS), reader.read(&v::HASHING_QUEUE));
     let health_secret = reader.read(&v::HEALTH_CHECK_SECRET);
     refuse_well_known(reader, &v::HEALTH_CHECK_SECRET.spec, health_secret.as_ref());
     let (format, filter) = (reader.read(&v::LOG_FORMAT), reader.read(&v::RUST_LOG));
     let (ready_delay, timeout) = (reader.read(&v::SHUTDOWN_READY_DELAY), reader.read(&v::SHUTDOWN_TIMEOUT));
     let (compute, jobs) = (compute(reader), jobs(reader));
-    name_the_queue(reader, database.as_ref());
+    let queue = redis::queue(reader, database.as_ref(), redis.as_ref());
     Some(Config {
         app_env: app_env?,
         management: management.and_then(|port| Some(Listen { host: host.clone()?, port })),
@@ -66,10 +68,13 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
         rate_limit: rate_limit?,
         login: login?,
         trusted_proxies,
-        hashing: Hashing { threads: threads?, queue: queue? },
+        hashing: Hashing { threads: threads?, queue: waiting? },
         health_secret,
         log: Log { format: format?, filter },
         shutdown: Shutdown { ready_delay: ready_delay?, timeout: timeout? },
+        queue: queue?,
+        sharing: Sharing::through(redis),
+        servers: servers?,
         compute: compute?,
         jobs: jobs?,
     })
@@ -85,19 +90,6 @@ fn management(reader: &mut Reader<'_>, port: Option<u16>) -> Option<u16> {
         );
     }
     management
-}
-
-/// A queue in a file of one host, beside a database for many, is either a mistake or a decision.
-fn name_the_queue(reader: &mut Reader<'_>, database: Option<&Database>) {
-    let backend = reader.read(&v::QUEUE_BACKEND);
-    let serves_many_hosts = matches!(database, Some(Database::Postgres { .. }));
-    if serves_many_hosts && backend.is_none() && reader.app_env == AppEnv::Production {
-        reader.refuse(
-            &[&v::DATABASE_URL.spec, &v::DB_HOST.spec],
-            "jobs would wait in a file of this host, beside a database that many hosts may use",
-            "QUEUE_BACKEND=embedded says that one host is meant",
-        );
-    }
 }
 
 fn quota(limit: Option<u32>, window: Option<std::time::Duration>) -> Option<Quota> {

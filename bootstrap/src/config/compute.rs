@@ -8,9 +8,9 @@ use portwright_domain::ports::job_queue::Limits;
 /// What a process does when it is started without a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppRole {
-    /// Serves the API; workers are started by somebody else, on this host.
+    /// Serves the API; workers are started by somebody else.
     Api,
-    /// Runs the jobs of the server on this host.
+    /// Runs jobs.
     Worker,
     /// Serves the API, and starts workers for its jobs.
     All,
@@ -40,11 +40,11 @@ pub struct WorkerCount {
     pub max: usize,
 }
 
-/// Where jobs wait.
+/// The word for where jobs wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueueBackend {
-    /// In a file in the data directory, for the workers of this host.
+pub(super) enum QueueBackend {
     Embedded,
+    Redis,
 }
 
 /// How the queue treats jobs.

@@ -125,15 +125,20 @@ fn url_of(
     name: &str,
     ssl_mode: SslMode,
 ) -> Secret {
-    let host = if node.host.contains(':') { format!("[{}]", node.host) } else { node.host.clone() };
-    let port = node.port.unwrap_or(port);
+    let server = host_in_url(node, port);
     let password = password.map(|password| format!(":{}", escaped(password.expose()))).unwrap_or_default();
     let (user, name, ssl_mode) = (escaped(user), escaped(name), ssl_mode.as_str());
-    Secret::new(format!("postgres://{user}{password}@{host}:{port}/{name}?sslmode={ssl_mode}"))
+    Secret::new(format!("postgres://{user}{password}@{server}/{name}?sslmode={ssl_mode}"))
+}
+
+/// The host and the port, which is this one unless the node has its own.
+pub(super) fn host_in_url(node: &Node, port: u16) -> String {
+    let port = node.port.unwrap_or(port);
+    if node.host.contains(':') { format!("[{}]:{port}", node.host) } else { format!("{}:{port}", node.host) }
 }
 
 /// A part of a URL (RFC 3986): whatever is not unreserved is written in percents.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let escaped = text.bytes().map(|byte| {
         let is_unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         if is_unreserved { char::from(byte).to_string() } else { format!("%{byte:02X}") }

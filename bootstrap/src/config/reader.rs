@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::misspelt::is_service_link;
 use super::secret::{REDACTED, without_password};
 use super::sources::{Entry, Origin, Sources, read_text};
 use super::variables::{Spec, Variable};
@@ -115,7 +116,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Everything that was said about the variable, the strongest first. To be empty is not to be set: that is what
-    /// container files do with what they pass on.
+    /// container files do with what they pass on; and what Kubernetes tells of a service that is named like one of ours is
+    /// not about us.
     fn candidates(&mut self, spec: &Spec) -> Vec<&'a Entry> {
         let mut found = Vec::new();
         for name in spec.names() {
@@ -123,6 +125,7 @@ impl<'a> Reader<'a> {
             let entries = self.sources.entries.iter().filter(|entry| {
                 (entry.name == name || file.as_ref() == Some(&entry.name))
                     && entry.value.as_deref() != Some("")
+                    && !is_service_link(entry)
             });
             let entries: Vec<&Entry> = entries.collect();
             for pair in entries.windows(2) {

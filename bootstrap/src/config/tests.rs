@@ -6,6 +6,7 @@ use std::time::Duration;
 
 mod compute;
 mod database;
+mod redis;
 mod storage;
 
 use super::explain;
@@ -169,14 +170,13 @@ fn values_that_make_no_sense_are_refused_with_the_reason() {
 #[test]
 fn all_problems_are_reported_at_once() {
     let environment = [("PORT", "x"), ("SESSION_IDLE_TIMEOUT", "x"), ("COMPUTE_MIN_WORKER", "1")];
-    let printed =
-        problems(read(&[], &environment, "not a line\nSESSION_LIFETIME=y\nREDIS_HOST=redis.internal"));
+    let printed = problems(read(&[], &environment, "not a line\nSESSION_LIFETIME=y\nMANAGEMENT_PORT=z"));
     for expected in [
         "PORT=x (environment)",
         "SESSION_IDLE_TIMEOUT=x (environment)",
         "SESSION_LIFETIME=y (.env line 2)",
         "unknown variable COMPUTE_MIN_WORKER, did you mean COMPUTE_MIN_WORKERS?",
-        "REDIS_HOST is not available in this version, which has no Redis",
+        "MANAGEMENT_PORT=z (.env line 3)",
         ".env line 1",
         "6 problems, nothing was started (exit 78)",
     ] {
@@ -237,14 +237,6 @@ fn a_secret_may_be_in_a_file() {
     fs::remove_file(&file).expect("removed");
     let printed = problems(in_environment(&[("JWT_SECRET_FILE", &path)]));
     assert!(printed.contains("No such file") && printed.contains(&path), "{printed}");
-}
-
-#[test]
-fn what_this_version_cannot_do_is_refused_unless_it_is_set_to_nothing() {
-    let printed = problems(in_environment(&[("REDIS_HOST", "hunter2")]));
-    assert!(printed.contains("REDIS_HOST is not available in this version"), "{printed}");
-    assert!(!printed.contains("hunter2"), "{printed}");
-    config(in_environment(&[("REDIS_URL", "")]));
 }
 
 #[test]
@@ -335,7 +327,7 @@ fn explain_knows_aliases_and_files_and_suggests_what_was_meant() {
     for (name, found) in [("node_env", "APP_ENV"), ("JWT_SECRET_FILE", "JWT_SECRET"), ("PORT", "PORT")] {
         assert_eq!(explain::one(&reading, name).expect("a variable").spec.name, found);
     }
-    for (name, hint) in [("PROT", "did you mean PORT?"), ("REDIS_URL", "no Redis"), ("ZZZ", "config show")] {
+    for (name, hint) in [("PROT", "did you mean PORT?"), ("ZZZ", "config show")] {
         let failure = explain::one(&reading, name).expect_err("no variable");
         assert_eq!(failure.exit(), Exit::Usage);
         assert!(failure.to_string().contains(hint), "{failure}");

@@ -4,10 +4,11 @@
 mod compute;
 mod database;
 mod parse;
+mod redis;
 mod spec;
 mod storage;
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use DefaultValue::{ByEnv, Is, Unset};
 
 pub(super) use compute::*;
 pub(super) use database::*;
+pub(super) use redis::*;
 pub(super) use spec::Variable;
 pub use spec::{DefaultValue, Spec};
 pub(super) use storage::*;
@@ -47,6 +49,14 @@ pub static ALL: &[&Spec] = &[
     &DB_SSLMODE.spec,
     &DB_REPLICA_HOSTS.spec,
     &DB_CONNECTION_LIMIT.spec,
+    &REDIS_URL.spec,
+    &REDIS_HOST.spec,
+    &REDIS_PORT.spec,
+    &REDIS_PASSWORD.spec,
+    &REDIS_DB.spec,
+    &REDIS_CLUSTER_NODES.spec,
+    &REDIS_NAMESPACE.spec,
+    &REDIS_MAY_LOSE_JOBS.spec,
     &STORAGE_STRATEGY.spec,
     &STORAGE_ENDPOINT.spec,
     &STORAGE_REGION.spec,
@@ -64,6 +74,7 @@ pub static ALL: &[&Spec] = &[
     &ADMIN_PASSWORD.spec,
     &RATE_LIMIT_MAX_REQUESTS.spec,
     &RATE_LIMIT_WINDOW_MS.spec,
+    &RATE_LIMIT_SERVERS.spec,
     &LOGIN_MAX_FAILURES.spec,
     &LOGIN_WINDOW_MS.spec,
     &TRUSTED_PROXIES.spec,
@@ -138,7 +149,8 @@ pub(super) static JWT_PRIVATE_KEY_FILE: Variable<PathBuf> = Variable::new(
     "the path of a file that can be read",
     parse::readable_file,
     Unset("JWT_SECRET, or outside production a key in DATA_DIR that the first run makes"),
-    "The Ed25519 private key (PEM, PKCS #8) that signs access tokens.",
+    "The Ed25519 private key (PEM, PKCS #8) that signs access tokens. Servers that share a database share it, or JWT_SECRET: \
+     each takes the tokens of the others then.",
 );
 
 pub(super) static JWT_SECRET: Variable<Secret> = Variable::new(
@@ -216,6 +228,15 @@ pub(super) static RATE_LIMIT_WINDOW_MS: Variable<Duration> = Variable::new(
     |text| parse::duration(text, Bare::Milliseconds, MILLISECOND..=DAY),
     Is("60000"),
     "The window of RATE_LIMIT_MAX_REQUESTS, which begins with a client's first request.",
+);
+
+pub(super) static RATE_LIMIT_SERVERS: Variable<NonZeroU32> = Variable::new(
+    "RATE_LIMIT_SERVERS",
+    "a whole number from 1 to 1000",
+    |text| NonZeroU32::new(parse::number(text, 1..=1_000)?).ok_or_else(|| "it is out of range".to_owned()),
+    Is("1"),
+    "Servers that count requests together in Redis. While it is away, each counts by itself and grants that part of the \
+     limits, and of sign-ins half of it.",
 );
 
 pub(super) static LOGIN_MAX_FAILURES: Variable<u32> = Variable::new(

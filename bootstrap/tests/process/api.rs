@@ -21,6 +21,7 @@ pub(crate) struct Api {
 /// An answer that has arrived whole.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
     /// Null if it is no JSON.
     pub(crate) body: Value,
 }
@@ -47,7 +48,13 @@ impl Api {
         }
         let response = request.send().await?;
         let status = response.status().as_u16();
-        Ok(Answer { status, body: serde_json::from_slice(&response.bytes().await?).unwrap_or_default() })
+        let retry_after = response.headers().get("retry-after").and_then(|it| it.to_str().ok());
+        let retry_after = retry_after.map(str::to_owned);
+        Ok(Answer {
+            status,
+            retry_after,
+            body: serde_json::from_slice(&response.bytes().await?).unwrap_or_default(),
+        })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

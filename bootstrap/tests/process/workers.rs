@@ -9,6 +9,7 @@ mod kills;
 mod limits;
 mod metrics;
 mod outages;
+mod redis;
 mod server_kills;
 mod stopping;
 mod supervision;
@@ -60,7 +61,7 @@ impl Place {
 
 /// The jobs of a server, and the traces that they leave.
 struct Jobs {
-    queue: Arc<QueueClient>,
+    queue: Arc<dyn JobQueue>,
     works: Works,
     traces: PathBuf,
 }
@@ -77,7 +78,11 @@ struct Trace {
 
 impl Jobs {
     fn at(place: &Place) -> Self {
-        let queue = Arc::new(QueueClient::of(&place.path().join("data")));
+        Self::of(Arc::new(QueueClient::of(&place.path().join("data"))), place)
+    }
+
+    /// Those of another queue, which leave their traces in this place.
+    fn of(queue: Arc<dyn JobQueue>, place: &Place) -> Self {
         let clock = Arc::new(SystemClock);
         let ids = Arc::new(UuidV7::new(clock.clone()));
         let compute = Compute::new(queue.clone(), clock, ids, Arc::new(Unobserved), Defaults::default());

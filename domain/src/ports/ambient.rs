@@ -85,6 +85,13 @@ pub enum Event<'a> {
         /// Whether it granted one.
         allowed: bool,
     },
+    /// A limit was decided without the limiter that all processes share, which did not answer.
+    LimitFellBack {
+        /// The policy.
+        policy: &'a str,
+        /// What decided instead: `open` grants everything, `local` counts in this process, `closed` grants nothing.
+        to: &'a str,
+    },
     /// A cache was read.
     CacheRead {
         /// The cache.

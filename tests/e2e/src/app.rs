@@ -53,7 +53,7 @@ impl TestApp {
         change(&mut config);
         let clock = Arc::new(ManualClock::default());
         let ids = Arc::new(SequentialIds::new(clock.clone()));
-        let ambient = Ambient { clock: clock.clone(), ids };
+        let ambient = Ambient { clock: clock.clone(), ids, rules_queue: true };
         let program = Program { ambient, ..Program::product() };
         let life = Lifecycle::new(config.shutdown);
         let running = start(&config, program, true, life).await.expect("the server starts");

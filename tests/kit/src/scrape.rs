@@ -43,7 +43,7 @@ impl Scrape {
     /// The sum of all samples of this name that have these labels, among others; 0 if there are none.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.of(name, labels).map(|(_, _, value)| value).sum()
+        self.of(name, labels).fold(0.0, |sum, (_, _, value)| sum + value)
     }
 
     /// The same sum, of what can only be counted.

@@ -18,7 +18,8 @@ use portwright_domain::session::SessionLimits;
 use portwright_domain::user::{Email, PersonName, UserId};
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, TrustedProxies, api};
 use portwright_memory::{
-    FakeSealer, FakeTokens, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore, PlainHasher,
+    FakeSealer, FakeTokens, MemoryCache, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore,
+    PlainHasher,
 };
 use portwright_testkit::builders::JobBuilder;
 use portwright_testkit::{ManualClock, SequentialIds};
@@ -48,6 +49,7 @@ impl Scene {
         let ports = Ports {
             store: Arc::new(MemoryStore::new()),
             queue: queue.clone(),
+            cache: Arc::new(MemoryCache::new(1 << 20, clock.clone())),
             storage: Arc::new(MemoryStorage::new(clock.clone())),
             hasher: Arc::new(PlainHasher::default()),
             tokens: tokens.clone(),

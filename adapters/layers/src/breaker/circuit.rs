@@ -90,6 +90,14 @@ impl Circuit {
         }
     }
 
+    /// What the next call would meet.
+    pub(crate) fn state_at(&self, now: Duration) -> State {
+        match self.phase {
+            Phase::Open { until } if now >= until => State::HalfOpen,
+            _ => self.state(),
+        }
+    }
+
     /// A call wants through; `None` refuses it.
     pub(crate) fn admit(&mut self, now: Duration) -> Option<Ticket> {
         if matches!(self.phase, Phase::Open { until } if now >= until) {

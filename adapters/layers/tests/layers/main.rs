@@ -5,6 +5,7 @@
 mod breakers;
 mod crowd;
 mod deadlines;
+mod fallbacks;
 mod questions;
 mod recovery;
 mod stage;

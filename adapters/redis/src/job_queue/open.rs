@@ -4,6 +4,7 @@ use portwright_domain::{ErrorKind, PortError};
 
 use crate::RedisConfig;
 use crate::connection::Connection;
+use crate::health::value_of;
 
 const OPERATION: &str = "jobs.init";
 /// Scripts with flags and `CLUSTER` with ranges came with it.
@@ -32,9 +33,4 @@ pub(super) async fn check(connection: &Connection, config: &RedisConfig) -> Resu
         return refused(format!("Redis loses its jobs when it ends: {fix}"));
     }
     Ok(())
-}
-
-fn value_of<'a>(info: &'a str, name: &str) -> &'a str {
-    let value = |line: &'a str| line.strip_prefix(name)?.strip_prefix(':');
-    info.lines().find_map(value).unwrap_or("unknown")
 }

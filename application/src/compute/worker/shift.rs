@@ -19,17 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, Done, Ran, Stop, Tools};
 use super::authority::Authority;
+use super::away::Away;
 use super::orphans::Orphans;
 use super::requests::{Answer, Requests};
 use super::verdict::Reason;
 use super::{Ending, Worker};
-use crate::jitter::random_share;
 
 /// A running job learns within about this time that it was cancelled.
 const RENEW_WITHIN: Duration = Duration::from_secs(1);
-/// The waits between requests while the source is away.
-const SHORTEST_AWAY: Duration = Duration::from_millis(50);
-const LONGEST_AWAY: Duration = Duration::from_secs(1);
 /// What handing back everything may take.
 const HAND_BACK: Duration = Duration::from_secs(2);
 
@@ -65,13 +62,6 @@ pub(super) struct Shift<'w> {
 struct Held {
     stop: Arc<Stop>,
     since: Instant,
-}
-
-/// The source does not answer.
-#[derive(Debug)]
-struct Away {
-    tries: u32,
-    until: Instant,
 }
 
 impl<'w> Shift<'w> {
@@ -123,6 +113,10 @@ impl<'w> Shift<'w> {
             if self.is_over() {
                 return Ending::Drained;
             }
+            if self.deserted_at().is_some_and(|deserted| deserted <= Instant::now()) {
+                self.hand_back().await;
+                return Ending::Drained;
+            }
             let next_look = self.next_look();
             tokio::select! {
                 biased;
@@ -158,6 +152,12 @@ impl<'w> Shift<'w> {
         }
     }
 
+    /// When nobody will hear of what is still to be done, if it goes on like this.
+    fn deserted_at(&self) -> Option<Instant> {
+        let told_at = self.drain_until? - self.worker.options.drain;
+        Some(self.away.as_ref()?.deserted_at(told_at))
+    }
+
     /// When the loop has to look although nothing happens.
     fn next_look(&self) -> Instant {
         let now = Instant::now();
@@ -167,6 +167,7 @@ impl<'w> Shift<'w> {
             self.away.as_ref().map(|away| away.until),
             self.drain_until,
             self.drain_until.map(|until| until + self.tools.grace),
+            self.deserted_at(),
         ];
         // What is past has been looked at, and waits for an answer.
         let next = looks.into_iter().flatten().filter(|look| *look > now).min();
@@ -265,6 +266,8 @@ impl Shift<'_> {
                 return;
             }
             match timeout_at(until, self.requests.next()).await {
+                // A source that refuses at once would be asked for ever.
+                Ok(Some(_)) if until <= Instant::now() => return,
                 Ok(Some(answer)) => self.hear(answer),
                 Ok(None) | Err(_) => return,
             }
@@ -324,9 +327,11 @@ impl Shift<'_> {
                 self.renewal_due = Instant::now() + often.min(self.worker.options.lease / 3);
                 match answer {
                     Ok(renewal) => {
-                        self.tools.authority.renewed(asked_at);
+                        self.is_back(asked_at);
                         self.renewed(asked_at, &renewal);
                     }
+                    // Nothing else is asked then, as long as jobs run.
+                    Err(error) if self.drain_until.is_some() => self.is_away(error),
                     Err(error) => tracing::debug!(%error, "could not renew the lease"),
                 }
             }
@@ -385,13 +390,10 @@ impl Shift<'_> {
     }
 
     fn is_away(&mut self, error: PortError) {
-        let tries = self.away.as_ref().map_or(0, |away| away.tries);
-        if tries == 0 {
+        if self.away.is_none() {
             tracing::warn!(%error, "the queue is away");
         }
-        let wait = SHORTEST_AWAY.saturating_mul(1 << tries.min(8)).min(LONGEST_AWAY);
-        let wait = wait.mul_f64(random_share().midpoint(1.0));
-        self.away = Some(Away { tries: tries + 1, until: Instant::now() + wait });
+        self.away = Some(Away::after(self.away.as_ref()));
         if self.mode == Mode::UntilEmpty {
             self.failed = Some(error);
         }

@@ -73,12 +73,3 @@ fn what_is_no_url_is_refused_and_not_shown() {
     let printed = problems(in_environment(&[("DB_HOST", "db"), ("DB_REPLICA_HOSTS", "r1,,r2")]));
     assert!(printed.contains("a host is missing"), "{printed}");
 }
-
-#[test]
-fn production_wants_to_be_told_that_the_queue_is_for_one_host() {
-    let production = [("APP_ENV", "production"), ("JWT_SECRET", STRONG), ("DB_HOST", "db")];
-    let printed = problems(in_environment(&production));
-    assert!(printed.contains("QUEUE_BACKEND=embedded"), "{printed}");
-    let told: Vec<_> = production.into_iter().chain([("QUEUE_BACKEND", "embedded")]).collect();
-    assert!(matches!(database(&told), Database::Postgres { .. }));
-}

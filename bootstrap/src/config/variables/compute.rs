@@ -22,7 +22,8 @@ pub(in crate::config) static COMPUTE_APP_ROLE: Variable<AppRole> = Variable::new
     },
     Is("all"),
     "What `portwright` without a command does: serve the API and start workers (all), serve the API and leave the work \
-     to workers started elsewhere (api), or be such a worker, on the host of the server (worker).",
+     to workers started elsewhere (api), or be such a worker (worker), which is on the host of the server unless jobs wait \
+     in Redis.",
 );
 
 pub(in crate::config) static COMPUTE_AUTO_SPAWN: Variable<bool> = Variable::new(
@@ -76,10 +77,13 @@ pub(in crate::config) static COMPUTE_MEMORY_LIMIT: Variable<u64> = Variable::new
 
 pub(in crate::config) static QUEUE_BACKEND: Variable<QueueBackend> = Variable::new(
     "QUEUE_BACKEND",
-    "embedded",
-    |text| parse::one_of(text, &[("embedded", QueueBackend::Embedded)]),
-    Unset("embedded, which production with PostgreSQL wants to be told"),
-    "Where jobs wait: embedded is a file in DATA_DIR, for workers on this host.",
+    "embedded or redis",
+    |text| {
+        use QueueBackend::{Embedded, Redis};
+        parse::one_of(text, &[("embedded", Embedded), ("redis", Redis)])
+    },
+    Unset("redis where there is one, otherwise embedded, which production with PostgreSQL wants to be told"),
+    "Where jobs wait: in a file in DATA_DIR, for workers on this host (embedded), or in Redis, for workers on any.",
 );
 
 pub(in crate::config) static QUEUE_ATTEMPTS: Variable<u32> = Variable::new(

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portwright_postgres::PostgresConfig;
+use portwright_redis::RedisConfig;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Secret;
@@ -80,6 +81,15 @@ fn node(text: &str) -> Result<Node, String> {
 pub(super) fn database_url(text: &str) -> Result<Secret, String> {
     let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
     if !is_postgres || PostgresConfig::at([text]).is_err() {
+        return Err("it is none".to_owned());
+    }
+    Ok(Secret::new(text.to_owned()))
+}
+
+/// The URL of a Redis server. What is wrong with it is not told, since it may hold a password.
+pub(super) fn redis_url(text: &str) -> Result<Secret, String> {
+    let is_redis = text.starts_with("redis://") || text.starts_with("rediss://");
+    if !is_redis || RedisConfig::at([text]).is_err() {
         return Err("it is none".to_owned());
     }
     Ok(Secret::new(text.to_owned()))

@@ -49,8 +49,8 @@ async fn jobs_of_worker_processes_count_once_each_whoever_is_killed() {
         workers.retain(|pid| *pid != killed);
     }
     let counted = scrape(&metrics).await;
-    let of = [("queue", "default"), ("task", "works.take-time"), ("outcome", "succeeded")];
-    assert_eq!(counted.whole(FINISHED, &of), expected, "{:?}", counted.values_of(FINISHED, "task"));
+    let of = [("queue", "default"), ("task", "works.take_time"), ("outcome", "succeeded")];
+    assert_eq!(counted.whole(FINISHED, &of), expected);
     for histogram in ["job_run_duration_seconds_count", "job_wait_duration_seconds_count"] {
         assert_eq!(counted.whole(histogram, &[]), expected, "{histogram}");
     }

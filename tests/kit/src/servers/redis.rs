@@ -93,6 +93,13 @@ impl Redis {
         self.shell.ask(&format!("command {command}")).trim_end().to_owned()
     }
 
+    /// Lets time pass for everything that expires, and for nothing else.
+    pub fn pass(&self, time: Duration) {
+        let script = "for _, key in ipairs(redis.call('KEYS', '*')) do local left = redis.call('PTTL', key) if left >= 0 \
+             then redis.call('PEXPIRE', key, left - ARGV[1]) end end";
+        self.command(&format!("EVAL \"{script}\" 0 {}", time.as_millis()));
+    }
+
     /// Ends the server; [`Redis::start`] brings it back.
     pub fn stop(&self, how: Stop) {
         self.shell.ask(&format!("stop {}", how.as_str()));
