@@ -77,7 +77,7 @@ pub struct Protected {
 }
 
 /// Probes and scrapes: they are neither counted nor logged, so that watching the service costs nobody anything.
-fn unmetered(path: &str) -> bool {
+pub(crate) fn unmetered(path: &str) -> bool {
     path == "/metrics" || path == "/health" || path.starts_with("/health/")
 }
 

@@ -341,9 +341,7 @@ impl Shift<'_> {
 
     fn settled(&self, done: &Done, settled: Settled) {
         let (counts, observer) = (&self.worker.counts, &self.worker.observer);
-        let Some(Ran { task, queue, took }) = &done.ran else {
-            return;
-        };
+        let Some(Ran { task, queue, took }) = &done.ran else { return };
         let (task, queue, took) = (task.as_str(), queue.as_str(), *took);
         match settled {
             Settled::Accepted => {
