@@ -10,7 +10,7 @@ use portwright_domain::user::{Email, PasswordHash, PersonName, User, UserFilter,
 use portwright_domain::{PortError, Race};
 
 use crate::avatars::Avatars;
-use crate::reads;
+use crate::reads::{self, Seen};
 use crate::transact;
 use crate::transact::{Committed, MaybeContended, Transactions, race_for_user};
 
@@ -170,16 +170,17 @@ impl Users {
         Self { store, transactions, avatars, hasher, clock, ids }
     }
 
-    /// One user.
+    /// One user, if it is there.
     pub async fn get(
         &self,
         caller: Principal,
         id: UserId,
         consistency: Consistency,
-    ) -> Result<User, UserError> {
+    ) -> Result<Seen<Option<User>>, UserError> {
         authorize(caller, Action::ReadUser, caller.relation_to(id))?;
         let mut view = reads::view(&*self.store, consistency).await?;
-        view.users().find(id).await?.ok_or(UserError::NotFound)
+        let user = view.users().find(id).await?;
+        Ok(Seen::through(&*view, user))
     }
 
     /// A page of users.
@@ -188,11 +189,12 @@ impl Users {
         caller: Principal,
         listing: &UserListing,
         consistency: Consistency,
-    ) -> Result<Page<User>, UserError> {
+    ) -> Result<Seen<Page<User>>, UserError> {
         authorize(caller, Action::ListUsers, Relation::Others)?;
         let mut view = reads::view(&*self.store, consistency).await?;
         let UserListing { filter, sort, direction, page } = listing;
-        Ok(view.users().list(filter, *sort, *direction, page).await?)
+        let page = view.users().list(filter, *sort, *direction, page).await?;
+        Ok(Seen::through(&*view, page))
     }
 
     /// Creates a user.

@@ -6,6 +6,7 @@ pub mod commands;
 pub mod compute;
 pub mod config;
 pub mod data_dir;
+pub mod database_gauges;
 pub mod dispensable;
 pub mod exit;
 pub mod failure;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use portwright_domain::ports::{HealthProbe, Store};
+use portwright_domain::ports::{HealthProbe, Observer, Store};
 use portwright_layers::{Layers, StorePolicy};
+use portwright_metrics::Source;
 use portwright_postgres::{PostgresConfig, PostgresHealth, PostgresStore};
 use portwright_sqlite::{SqliteConfig, SqliteHealth, SqliteStore};
 
 use crate::config::{Database, Secret};
+use crate::database_gauges::DatabaseGauges;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 
@@ -22,7 +24,11 @@ pub enum OpenStore {
 impl OpenStore {
     /// Opens the store that the configuration names. `migrate` says whether its tables are brought up to date; if not,
     /// one that is not up to date is refused, and one that is missing is not made.
-    pub async fn open(database: &Database, migrate: bool) -> Result<Self, Failure> {
+    pub async fn open(
+        database: &Database,
+        migrate: bool,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Failure> {
         match database {
             Database::Sqlite { file } => {
                 let config = SqliteConfig { migrate, ..SqliteConfig::at(file) };
@@ -42,7 +48,7 @@ impl OpenStore {
                 let mut config = postgres(urls, *connections)?;
                 config.migrate = migrate;
                 // On the heap, since everybody who waits for a start would carry it otherwise.
-                Ok(Self::Postgres(Box::pin(PostgresStore::init(&config)).await?))
+                Ok(Self::Postgres(Box::pin(PostgresStore::init(&config, observer)).await?))
             }
         }
     }
@@ -90,11 +96,20 @@ impl OpenStore {
         }
     }
 
+    /// What it says at each scrape; a file has neither connections to servers nor replicas.
+    #[must_use]
+    pub fn source(&self) -> Option<Arc<dyn Source>> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(store) => Some(Arc::new(DatabaseGauges::of(store.clone()))),
+        }
+    }
+
     /// Waits for what is still going on, and closes.
     pub async fn close(&self) {
         match self {
             Self::Sqlite(store) => store.close().await,
-            Self::Postgres(store) => store.close(),
+            Self::Postgres(store) => store.close().await,
         }
     }
 }

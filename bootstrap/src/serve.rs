@@ -121,6 +121,7 @@ async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycl
     let app = wire(config, program, engine.backstage(metrics.clone()), migrate);
     let app = life.step("open the database", MIGRATION, app).await?;
     let store = app.store;
+    let database = store.source();
     life.on_stop(Phase::CloseStores, "close the database", async move { store.close().await });
 
     let management = life.step("take the port for operators", QUICK, ManagementPort::take(config)).await?;
@@ -132,7 +133,7 @@ async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycl
     let admin = ensure_admin(config, &app.services.operators);
     let new_admin = life.step("make the first administrator", QUICK, admin).await?;
 
-    let exposition = metrics::exposition(metrics.clone(), engine.sources());
+    let exposition = metrics::exposition(metrics.clone(), engine.sources().into_iter().chain(database));
     let ids = app.ports.ids.clone();
     let public = metrics::are_public(config.app_env).then(|| exposition.clone());
     let api = ApiPorts { exposition: public.clone(), ..app.ports };

@@ -156,7 +156,7 @@ pub async fn wire(
     let layers = Layers::new(observer.clone());
 
     // The outside world
-    let open_store = OpenStore::open(&config.database, migrate).await?;
+    let open_store = OpenStore::open(&config.database, migrate, observer.clone()).await?;
     let (store, store_health) = open_store.ports(&layers);
     let queue = layers.job_queue(queue, patience);
     let (storage, storage_health) = open_storage(&config.storage, ambient.clone(), &layers).await?;

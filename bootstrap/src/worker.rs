@@ -100,7 +100,8 @@ pub async fn run(
     };
     let source = app.layers.job_source(source, patience);
     let worker = Worker::new(source, app.tasks.clone(), metrics.clone(), options);
-    let exposition = metrics::exposition(metrics.clone(), [Arc::new(Queues::of(queue)) as Arc<dyn Source>]);
+    let queues: Arc<dyn Source> = Arc::new(Queues::of(queue));
+    let exposition = metrics::exposition(metrics.clone(), [queues].into_iter().chain(app.store.source()));
     let management = management.map(|port| operate(port, config, &app, exposition, metrics.clone(), life));
     let management = management.transpose()?;
     let tasks = app.tasks.keys().map(str::to_owned).collect();

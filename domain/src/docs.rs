@@ -32,3 +32,6 @@ pub mod d0010_causal_reads {}
 
 #[doc = include_str!("../docs/0012-limits-in-an-outage.md")]
 pub mod d0012_limits_in_an_outage {}
+
+#[doc = include_str!("../docs/0013-what-a-read-has-seen.md")]
+pub mod d0013_what_a_read_has_seen {}

@@ -23,7 +23,8 @@ use crate::{avatars, jobs, users};
 const TITLE: &str = "portwright";
 const DESCRIPTION: &str = "Every error is a problem (RFC 9457): `application/problem+json` with a stable `code`. Every \
     answer carries `X-Request-Id`; send your own to find a request in the logs. Writes answer a `Consistency-Token`; a \
-    read that sends it back sees at least that write.";
+    read that sends it back sees at least that write. Where replicas answer, reads of users answer one, too: who always \
+    sends the newest back never sees an older state than before.";
 
 /// The document of an API, in every form in which it is served.
 pub struct Document {
@@ -240,8 +241,18 @@ fn add_answers(path: &str, operation: &mut Value) {
     let is_post = operation["parameters"].as_array().is_some_and(|parameters| {
         parameters.iter().any(|parameter| parameter["name"] == crate::idempotency::IDEMPOTENCY_KEY)
     });
+    // Who has looked and found nothing has seen a state, too.
+    let is_read = operation["parameters"].as_array().is_some_and(|parameters| {
+        parameters.iter().any(|parameter| parameter["name"] == crate::consistency::CONSISTENCY_TOKEN)
+    });
+    let seen = operation.pointer("/responses/200/headers/Consistency-Token").filter(|_| is_read).cloned();
     for (status, answer) in members_mut(&mut operation["responses"]) {
         let mut headers = headers_of(status.parse().unwrap_or_default());
+        if status == "404"
+            && let Some(seen) = &seen
+        {
+            headers.insert(crate::consistency::CONSISTENCY_TOKEN.to_owned(), seen.clone());
+        }
         if is_exempt {
             headers.retain(|name, _| !name.to_lowercase().contains("ratelimit"));
         }
@@ -276,7 +287,7 @@ fn add_parameters(path: &str, method: &str, operation: &mut Value) {
         "get" if path == "/users" || is_conditional => {
             parameters.push(header(
                 crate::consistency::CONSISTENCY_TOKEN,
-                "Of an earlier write: the answer is at least as new.",
+                "Of an earlier answer: this one is at least as new.",
                 json!({"type": "string"}),
             ));
             if is_conditional {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use poem::Request;
 use poem_openapi::param::Path;
 use poem_openapi::{ApiResponse, OpenApi};
-use portwright_application::{Committed, Users};
+use portwright_application::{Committed, Seen, Users};
 use portwright_domain::page::{PageRequest, Rest};
 use portwright_domain::ports::Sealer;
 use portwright_domain::user::User;
@@ -16,7 +16,7 @@ use portwright_domain::user::User;
 use self::body::{NewUserBody, UserBody, UserChangeBody, UserPage};
 use crate::body::JsonBody;
 use crate::conditional::{etag, if_match, is_known};
-use crate::consistency::{sealed, wanted};
+use crate::consistency::{not_found, sealed, sealed_if_any, wanted};
 use crate::cursor::{self, Order};
 use crate::json::Json;
 use crate::link;
@@ -41,6 +41,7 @@ enum UserPageAnswer {
         /// `first`, `prev`, `next` and `last` page, where they exist.
         #[oai(header = "Link")]
         String,
+        #[oai(header = "Consistency-Token")] Option<String>,
         #[oai(header = "Cache-Control")] String,
     ),
 }
@@ -49,10 +50,19 @@ enum UserPageAnswer {
 enum UserAnswer {
     /// The user.
     #[oai(status = 200)]
-    User(Json<UserBody>, #[oai(header = "ETag")] String, #[oai(header = "Cache-Control")] String),
+    User(
+        Json<UserBody>,
+        #[oai(header = "ETag")] String,
+        #[oai(header = "Consistency-Token")] Option<String>,
+        #[oai(header = "Cache-Control")] String,
+    ),
     /// The client has this version already.
     #[oai(status = 304)]
-    Known(#[oai(header = "ETag")] String, #[oai(header = "Cache-Control")] String),
+    Known(
+        #[oai(header = "ETag")] String,
+        #[oai(header = "Consistency-Token")] Option<String>,
+        #[oai(header = "Cache-Control")] String,
+    ),
 }
 
 #[derive(ApiResponse)]
@@ -108,7 +118,8 @@ impl UsersApi {
     async fn list(&self, caller: Caller, request: &Request) -> Result<UserPageAnswer, ListRefused> {
         let listing = query::parse(request, &*self.sealer)?;
         let consistency = wanted(&*self.sealer, request)?;
-        let found = self.users.list(caller.0.principal, &listing, consistency).await?;
+        let Seen { value: found, token } = self.users.list(caller.0.principal, &listing, consistency).await?;
+        let token = sealed_if_any(&*self.sealer, token.as_ref());
 
         let limit = listing.page.limit();
         let order = Order { filter: &listing.filter, sort: listing.sort, direction: listing.direction };
@@ -125,7 +136,7 @@ impl UsersApi {
             (Rest::Next(None) | Rest::Total(_), _) => (empty, link::walk(request.uri(), None)),
         };
         let data = found.rows.into_iter().map(UserBody::from).collect();
-        Ok(UserPageAnswer::Page(Json(UserPage { data, pagination }), links, USER_DATA.into()))
+        Ok(UserPageAnswer::Page(Json(UserPage { data, pagination }), links, token, USER_DATA.into()))
     }
 
     /// Create a user
@@ -154,8 +165,10 @@ impl UsersApi {
         request: &Request,
     ) -> Result<UserAnswer, ReadRefused> {
         let consistency = wanted(&*self.sealer, request)?;
-        let user = self.users.get(caller.0.principal, id.0.0, consistency).await?;
-        Ok(conditionally(user, request))
+        let Seen { value: user, token } = self.users.get(caller.0.principal, id.0.0, consistency).await?;
+        let token = sealed_if_any(&*self.sealer, token.as_ref());
+        let user = user.ok_or_else(|| not_found(token.as_deref()))?;
+        Ok(conditionally(user, token, request))
     }
 
     /// Change a user
@@ -206,11 +219,11 @@ impl UsersApi {
     }
 }
 
-fn conditionally(user: User, request: &Request) -> UserAnswer {
+fn conditionally(user: User, token: Option<String>, request: &Request) -> UserAnswer {
     let tag = etag(&user);
     if is_known(request, &tag) {
-        UserAnswer::Known(tag, USER_DATA.into())
+        UserAnswer::Known(tag, token, USER_DATA.into())
     } else {
-        UserAnswer::User(Json(user.into()), tag, USER_DATA.into())
+        UserAnswer::User(Json(user.into()), tag, token, USER_DATA.into())
     }
 }

@@ -124,6 +124,10 @@ impl ReadView for Rows {
     fn sessions(&mut self) -> &mut dyn SessionQueries {
         self
     }
+
+    fn seen(&self) -> Option<CommitToken> {
+        None
+    }
 }
 
 /// Dropping it forgets its copy, which is all that a rollback is.

@@ -21,6 +21,7 @@ pub struct PostgresConfig {
     /// A replica that shows a state older than this answers only where nobody else can.
     pub max_lag: Duration,
     /// How long a read waits for a replica that has not replayed the commit it must show, before the primary is asked.
+    /// Nobody waits for one that is known to be further behind.
     pub catch_up: Duration,
     /// How often each server is looked at.
     pub look_every: Duration,
@@ -51,7 +52,7 @@ impl PostgresConfig {
             connect: Duration::from_secs(2),
             statement: Duration::from_secs(10),
             max_lag: Duration::from_secs(5),
-            catch_up: Duration::from_millis(25),
+            catch_up: Duration::from_millis(60),
             look_every: Duration::from_millis(250),
             migrate: true,
         })

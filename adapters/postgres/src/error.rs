@@ -1,6 +1,6 @@
 //! What PostgreSQL and its driver report, in the words of [`ErrorKind`].
 
-use portwright_domain::{ErrorKind, PortError};
+use portwright_domain::{ErrorKind, PortError, Race};
 
 /// What an error says about the connection that it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,9 +13,11 @@ pub(crate) enum Trouble {
 
 /// The error of `operation` that `error` amounts to.
 pub(crate) fn port_error(operation: &'static str, error: sqlx::Error) -> PortError {
+    let mut race = Race::default();
     let (kind, detail) = match &error {
         sqlx::Error::Database(reported) => {
             let code = reported.code().unwrap_or_default();
+            race = race_of(&code);
             // The rules that one statement cannot break alone are checked before; what is left is a race.
             meaning_of(&code)
         }
@@ -28,7 +30,17 @@ pub(crate) fn port_error(operation: &'static str, error: sqlx::Error) -> PortErr
         }
         _ => (ErrorKind::Unavailable, "the connection to the database broke"),
     };
-    PortError::new(kind, operation, detail).with_source(error)
+    PortError::new(kind, operation, detail).with_race(race).with_source(error)
+}
+
+/// Which race an SQLSTATE means that [`meaning_of`] says was lost.
+fn race_of(code: &str) -> Race {
+    match code {
+        "40001" => Race::Serialization,
+        "40P01" => Race::Deadlock,
+        "23505" | "23503" => Race::Rule,
+        _ => Race::Busy,
+    }
 }
 
 /// Where the trouble lies.
@@ -93,11 +105,19 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_race_is_told_by_its_name() {
+        let races = [("40001", "serialization"), ("40P01", "deadlock"), ("55P03", "busy"), ("23505", "rule")];
+        for (code, name) in races {
+            assert_eq!(race_of(code).as_str(), name, "{code}");
+        }
+    }
+
+    #[test]
     fn wrong_credentials_are_not_a_server_that_is_down() {
         for code in ["28P01", "28000", "3D000", "42P01", "42501"] {
             assert_eq!(meaning_of(code).0, ErrorKind::Misconfigured, "{code}");
         }
-        for code in ["57P01", "57P03", "53300", "08006", "25006"] {
+        for code in ["57P01", "57P03", "53300", "53100", "57014", "08006", "25006"] {
             assert_eq!(meaning_of(code).0, ErrorKind::Unavailable, "{code}");
         }
     }

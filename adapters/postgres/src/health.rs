@@ -3,10 +3,9 @@
 use async_trait::async_trait;
 use portwright_domain::PortError;
 use portwright_domain::ports::{Health, HealthProbe, HealthStatus};
-use tokio::time::Instant;
 
 use crate::pooled::bounded;
-use crate::routing::Role;
+use crate::status::{ServerRole, ServerStatus};
 use crate::store::PostgresStore;
 
 /// The probe named `database`: asks the primary like anybody else, and tells what each server is.
@@ -47,27 +46,22 @@ impl HealthProbe for PostgresHealth {
 
     async fn check(&self) -> Health {
         let primary = self.ask_the_primary().await;
-        let routing = self.0.routing();
-        let standings = routing.standings();
-        let now = Instant::now();
         let (mut away, mut replicas, mut told) = (0, 0, Vec::new());
-        for (server, role) in routing.servers.iter().zip(&standings.roles) {
-            let (open, used) = server.connections();
+        for ServerStatus { name, role, open, in_use } in self.0.servers() {
             let is = match role {
-                Role::Away => {
+                ServerRole::Away => {
                     away += 1;
                     "away".to_owned()
                 }
-                Role::Primary(_) => "primary".to_owned(),
-                Role::Standby(shown) => {
+                ServerRole::Primary => "primary".to_owned(),
+                ServerRole::Replica { bytes_behind, behind } => {
                     replicas += 1;
-                    let bytes = standings.behind(*shown).map_or("?".to_owned(), |bytes| bytes.to_string());
-                    let age = standings.age(*shown, now);
-                    let age = age.map_or("?".to_owned(), |age| age.as_millis().to_string());
+                    let bytes = bytes_behind.map_or("?".to_owned(), |bytes| bytes.to_string());
+                    let age = behind.map_or("?".to_owned(), |age| age.as_millis().to_string());
                     format!("replica, {bytes} bytes and {age} ms behind")
                 }
             };
-            told.push(format!("{}: {is}; {used} of {open} connections in use", server.name));
+            told.push(format!("{name}: {is}; {in_use} of {open} connections in use"));
         }
         let mut health = match primary {
             Ok(()) => Health::pass(),
@@ -76,7 +70,7 @@ impl HealthProbe for PostgresHealth {
             }
             Err(error) => Health::fail(error.to_string()),
         };
-        if away > 0 || standings.writable().is_err() {
+        if away > 0 || self.0.routing().standings().writable().is_err() {
             health.status = health.status.max(HealthStatus::Warn);
         }
         health.with("servers", told.join(" | "))

@@ -45,6 +45,12 @@ impl Place {
         CommitToken::new(format!("pg:{:x}:{:x}", self.timeline, self.lsn.0))
     }
 
+    /// Where a later read must be that shall not go back behind this one: the further of both, or, of two timelines,
+    /// the newer.
+    pub(crate) fn or_further(self, other: Self) -> Self {
+        if (other.timeline, other.lsn) > (self.timeline, self.lsn) { other } else { self }
+    }
+
     /// `None` if the token is not one of ours.
     pub(crate) fn of(token: &CommitToken) -> Option<Self> {
         let (timeline, lsn) = token.as_str().strip_prefix("pg:")?.split_once(':')?;

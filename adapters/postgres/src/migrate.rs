@@ -148,18 +148,21 @@ async fn apply(connection: &mut PgConnection) -> Result<Vec<Migration>, PortErro
     if status_of(connection).await?.pending.is_empty() {
         return Ok(Vec::new());
     }
+    // Before the transaction, since within one a table that another process has made may stay unknown. An error leaves the
+    // lock to the end of the connection, which is near then.
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut *connection).await.map_err(failed)?;
     let mut transaction = connection.begin().await.map_err(failed)?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(LOCK)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
     let pending = status_of(&mut transaction).await?.pending;
     for migration in &pending {
         sqlx::raw_sql(migration.sql).execute(&mut *transaction).await.map_err(failed)?;
         record(&mut transaction, migration).await.map_err(failed)?;
     }
     transaction.commit().await.map_err(failed)?;
+    sqlx::query("SELECT pg_advisory_unlock($1)")
+        .bind(LOCK)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
     for Migration { number, name, .. } in &pending {
         tracing::info!(number, name, "migration applied");
     }

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use deadpool::managed::Object;
 use portwright_domain::{ErrorKind, PortError};
-use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
 
 use crate::error::{Trouble, port_error, trouble_of};
+use crate::lsn::Place;
 use crate::routing::{Freshness, Route, Routing};
+use crate::seen::place_in;
 
 /// Asks a question of a [`Pooled`], and asks it again where that can help: see [`Pooled::heard`].
 macro_rules! asked {
@@ -49,18 +52,27 @@ pub(crate) struct Pooled {
     in_transaction: bool,
     /// How fresh another server must be that is asked instead; `None` if no other may be.
     elsewhere: Option<Freshness>,
+    /// Covers everything that was shown.
+    seen: Option<Place>,
 }
 
 impl Pooled {
     /// For questions that change nothing and stand alone, so that another server can answer them as well.
     pub(crate) const fn view(route: Route, wanted: Freshness, routing: Arc<Routing>) -> Self {
         let elsewhere = Some(wanted);
-        Self { route: Some(route), routing, trouble: None, in_transaction: false, elsewhere }
+        Self { route: Some(route), routing, trouble: None, in_transaction: false, elsewhere, seen: None }
     }
 
     /// For a transaction, which lives and dies with its connection.
     pub(crate) const fn unit(route: Route, routing: Arc<Routing>) -> Self {
-        Self { route: Some(route), routing, trouble: None, in_transaction: false, elsewhere: None }
+        Self {
+            route: Some(route),
+            routing,
+            trouble: None,
+            in_transaction: false,
+            elsewhere: None,
+            seen: None,
+        }
     }
 
     /// How long to wait for an answer.
@@ -106,12 +118,28 @@ impl Pooled {
         let is_worth_it = server_is_gone || error.kind() == ErrorKind::Contended;
         if let Some(wanted) = self.elsewhere.take().filter(|_| is_worth_it) {
             self.discard();
-            if let Ok(route) = self.routing.route(operation, wanted).await {
+            if let Ok(route) = self.routing.instead(operation, wanted).await {
                 (self.route, self.trouble) = (Some(route), None);
                 return None;
             }
         }
         Some(Err(error))
+    }
+
+    /// Notes the place that came along with an answer in its column `place`; see [`crate::seen`].
+    pub(crate) fn saw(&mut self, operation: &'static str, row: &PgRow) -> Result<(), PortError> {
+        let answer = row.try_get::<&str, _>("place").map_err(|error| port_error(operation, error))?;
+        let timeline = self.route.as_ref().map_or(0, |route| self.routing.followed_by(route.server));
+        let nowhere =
+            || PortError::new(ErrorKind::Corrupt, operation, "the server does not say where its log is");
+        let place = place_in(answer, timeline).ok_or_else(nowhere)?;
+        self.seen = Some(self.seen.map_or(place, |seen| seen.or_further(place)));
+        Ok(())
+    }
+
+    /// A place that covers everything it has shown; `None` while that is nothing.
+    pub(crate) const fn seen(&self) -> Option<Place> {
+        self.seen
     }
 
     /// A transaction is open from now on.

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::Object;
-use portwright_domain::ports::Consistency;
+use portwright_domain::ports::{Consistency, Event, Observer};
 use portwright_domain::{ErrorKind, PortError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -64,14 +64,16 @@ pub(crate) struct Routing {
     turn: AtomicUsize,
     /// Reads that the primary answers at the same time: they must leave room for what only it can do.
     reads_on_primary: Arc<Semaphore>,
+    observer: Arc<dyn Observer>,
     wait: Duration,
     statement: Duration,
     max_lag: Duration,
     catch_up: Duration,
+    look_every: Duration,
 }
 
 impl Routing {
-    pub(crate) fn new(config: &PostgresConfig) -> Result<Self, PortError> {
+    pub(crate) fn new(config: &PostgresConfig, observer: Arc<dyn Observer>) -> Result<Self, PortError> {
         let servers = config.servers.iter().map(|options| Server::of(options, config));
         let servers = servers.collect::<Result<Vec<_>, _>>()?;
         let share = if servers.len() > 1 { config.connections.max(2) / 2 } else { config.connections.max(2) };
@@ -81,10 +83,12 @@ impl Routing {
             turn: AtomicUsize::new(0),
             reads_on_primary: Arc::new(Semaphore::new(share as usize)),
             servers,
+            observer,
             wait: config.wait,
             statement: config.statement,
             max_lag: config.max_lag,
             catch_up: config.catch_up,
+            look_every: config.look_every,
         })
     }
 
@@ -96,6 +100,11 @@ impl Routing {
     /// What is known of the servers, for whoever wants to show it.
     pub(crate) fn standings(&self) -> Standings {
         self.standings.borrow().clone()
+    }
+
+    /// The timeline that a server follows as a standby; 0 if that is unknown.
+    pub(crate) fn followed_by(&self, server: usize) -> u32 {
+        self.standings.borrow().followed_by(server)
     }
 
     /// Says that a server did not behave as it should: it is looked at now, and old connections to it are not used.
@@ -124,14 +133,35 @@ impl Routing {
     /// A connection to whoever answers a question best: a replica that is fresh enough, else the primary, else a
     /// replica that is too old where nobody asked for more.
     pub(crate) async fn route(&self, operation: &'static str, wanted: Freshness) -> Result<Route, PortError> {
-        if let Some(route) = self.to_a_replica(operation, wanted, Some(self.max_lag)).await {
-            return Ok(route);
+        let (route, outcome) = match self.to_a_replica(operation, wanted, Some(self.max_lag)).await {
+            Some(found) => found,
+            None => self.to_the_primary_first(operation, wanted).await?,
+        };
+        if matches!(wanted, Freshness::After(_)) {
+            self.observer.observe(&Event::CausalRead { outcome });
         }
+        Ok(route)
+    }
+
+    /// A connection for a question that somebody else has failed to answer.
+    pub(crate) async fn instead(
+        &self,
+        operation: &'static str,
+        wanted: Freshness,
+    ) -> Result<Route, PortError> {
+        self.to_the_primary_first(operation, wanted).await.map(|(route, _)| route)
+    }
+
+    async fn to_the_primary_first(
+        &self,
+        operation: &'static str,
+        wanted: Freshness,
+    ) -> Result<(Route, &'static str), PortError> {
         match self.to_the_primary(operation).await {
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 self.to_a_replica(operation, wanted, None).await.ok_or(error)
             }
-            answer => answer,
+            route => Ok((route?, "primary")),
         }
     }
 
@@ -161,13 +191,14 @@ impl Routing {
         Ok(Route { connection, server, _share: Some(share) })
     }
 
-    /// A replica that is fresh enough, if there is one that is not further behind than allowed.
+    /// A replica that is fresh enough, if there is one that is not further behind than allowed; and whether it was one
+    /// at once.
     async fn to_a_replica(
         &self,
         operation: &'static str,
         wanted: Freshness,
         max_lag: Option<Duration>,
-    ) -> Option<Route> {
+    ) -> Option<(Route, &'static str)> {
         let place = match wanted {
             Freshness::Any => None,
             Freshness::After(place) => Some(place),
@@ -175,8 +206,15 @@ impl Routing {
         };
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let (server, shows) = self.standings.borrow().replica(place, max_lag, turn, Instant::now())?;
+        if !shows && self.is_hopeless(server) {
+            return None;
+        }
         let mut connection = self.connection(server, operation).await.ok()?;
+        let opened = Instant::from_std(Object::metrics(&connection).created);
+        let shows = shows && self.standings.borrow().is_known_through(server, opened);
+        let mut outcome = "replica";
         if !shows && let Some(place) = place {
+            outcome = "waited";
             match self.await_replay(&mut connection, server, place.lsn).await {
                 Ok(true) => {}
                 Ok(false) => return None,
@@ -187,7 +225,18 @@ impl Routing {
                 }
             }
         }
-        Some(Route { connection, server, _share: None })
+        Some((Route { connection, server, _share: None }, outcome))
+    }
+
+    /// Whether a replica is known to be so far behind that it will not catch up within the time that a read waits. What is
+    /// known may be as old as two looks.
+    fn is_hopeless(&self, server: usize) -> bool {
+        let standings = self.standings.borrow();
+        let age = match standings.roles.get(server) {
+            Some(Role::Standby(shown)) => standings.age(*shown, Instant::now()),
+            _ => None,
+        };
+        age.is_none_or(|age| age > self.look_every * 2 + self.catch_up)
     }
 
     /// Waits, not for long, until the replica has replayed this position; false if it has not.
@@ -201,10 +250,11 @@ impl Routing {
         let deadline = Instant::now() + self.catch_up;
         let mut pause = Duration::from_millis(1);
         loop {
+            let asked = Instant::now();
             let question = sqlx::query_scalar::<_, String>(SQL).fetch_one(&mut **connection);
             // A server that takes longer than the whole wait is no help, and its connection is not used again.
             let replayed = bounded(self.catch_up.max(SHORTEST), question).await?.parse().unwrap_or_default();
-            self.standings.send_if_modified(|standings| standings.replayed(server, replayed));
+            self.standings.send_if_modified(|standings| standings.replayed(server, replayed, asked));
             if replayed >= wanted {
                 return Ok(true);
             }
@@ -237,10 +287,11 @@ impl Routing {
 
     async fn connection(&self, server: usize, operation: &'static str) -> Result<Connection, PortError> {
         let unknown = || PortError::new(ErrorKind::Unavailable, operation, "there is no such server");
-        let taken = self.servers.get(server).ok_or_else(unknown)?.take(operation).await;
-        if taken.is_err() {
-            self.doubt(server);
-        }
-        taken
+        self.servers.get(server).ok_or_else(unknown)?.take(operation).await.map_err(|not_taken| {
+            if not_taken.is_servers_fault {
+                self.doubt(server);
+            }
+            not_taken.error
+        })
     }
 }

@@ -14,6 +14,10 @@ use crate::error::port_error;
 /// A connection that goes back to its pool when it is dropped.
 pub(crate) type Connection = Object<Opens>;
 
+/// Those who wait for a connection are at most this many times as many as there are connections. Units of work take
+/// milliseconds, so who waits in a shorter queue is served in time.
+const WAITING: usize = 16;
+
 /// Opens connections.
 pub(crate) struct Opens {
     options: PgConnectOptions,
@@ -70,15 +74,23 @@ impl Server {
     }
 
     /// A connection at rest.
-    pub(crate) async fn take(&self, operation: &'static str) -> Result<Connection, PortError> {
-        let unavailable = |detail| PortError::new(ErrorKind::Unavailable, operation, detail);
+    pub(crate) async fn take(&self, operation: &'static str) -> Result<Connection, NotTaken> {
+        let ours = |detail| NotTaken {
+            error: PortError::new(ErrorKind::Unavailable, operation, detail),
+            is_servers_fault: false,
+        };
+        let pool = self.pool.status();
+        if pool.waiting >= pool.max_size.saturating_mul(WAITING) && !self.pool.is_closed() {
+            return Err(ours("too many wait for a connection"));
+        }
         self.pool.get().await.map_err(|error| match error {
-            PoolError::Timeout(TimeoutType::Wait) => unavailable("no connection was free in time"),
-            PoolError::Timeout(_) => unavailable("the database did not answer in time"),
-            PoolError::Closed => unavailable("the store is closed"),
-            PoolError::Backend(error) => port_error(operation, error),
-            PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
-                unavailable("the pool of connections is unusable")
+            PoolError::Backend(error) => {
+                NotTaken { error: port_error(operation, error), is_servers_fault: true }
+            }
+            PoolError::Timeout(TimeoutType::Wait) => ours("no connection was free in time"),
+            PoolError::Closed => ours("the store is closed"),
+            PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                ours("the pool of connections is unusable")
             }
         })
     }
@@ -98,6 +110,13 @@ impl Server {
         let status = self.pool.status();
         (status.size, status.size.saturating_sub(status.available))
     }
+}
+
+/// Why there was no connection.
+pub(crate) struct NotTaken {
+    pub(crate) error: PortError,
+    /// Whether it is a reason to look at the server; if not, we have used up what we may.
+    pub(crate) is_servers_fault: bool,
 }
 
 /// Every session has the same bounds, whatever the server's defaults are.

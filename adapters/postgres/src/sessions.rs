@@ -8,34 +8,41 @@ use portwright_domain::{PortError, Timestamp};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use crate::error::port_error;
 use crate::pooled::{Pooled, asked};
+use crate::seen::place_now;
 use crate::users::{unsigned, user_at, user_columns};
 
-/// The columns of a session, of which there are five, and those of its user.
+/// The place, the columns of a session, of which there are five, and those of its user.
 const FIND_WITH_USER: &str = concat!(
-    "SELECT sessions.id, sessions.user_id, sessions.generation, sessions.created_at, sessions.expires_at, ",
+    "SELECT seen.place, sessions.id, sessions.user_id, sessions.generation, sessions.created_at, ",
+    "sessions.expires_at, ",
     user_columns!(),
-    " FROM sessions JOIN users ON users.id = sessions.user_id WHERE sessions.id = $1"
+    " FROM ",
+    place_now!(),
+    " AS seen LEFT JOIN (sessions JOIN users ON users.id = sessions.user_id) ON sessions.id = $1"
 );
 
-fn session_with_user(row: &PgRow) -> Result<(Session, User), sqlx::Error> {
+fn session_with_user(row: &PgRow) -> Result<Option<(Session, User)>, sqlx::Error> {
+    let Some(id) = row.try_get(1)? else { return Ok(None) };
     let session = Session {
-        id: SessionId(row.try_get(0)?),
-        user_id: UserId(row.try_get(1)?),
-        generation: Generation(unsigned(row.try_get(2)?)?),
-        created_at: Timestamp::from_unix_micros(row.try_get(3)?),
-        expires_at: Timestamp::from_unix_micros(row.try_get(4)?),
+        id: SessionId(id),
+        user_id: UserId(row.try_get(2)?),
+        generation: Generation(unsigned(row.try_get(3)?)?),
+        created_at: Timestamp::from_unix_micros(row.try_get(4)?),
+        expires_at: Timestamp::from_unix_micros(row.try_get(5)?),
     };
-    Ok((session, user_at(row, 5)?))
+    Ok(Some((session, user_at(row, 6)?)))
 }
 
 #[async_trait]
 impl SessionQueries for Pooled {
     async fn find_with_user(&mut self, id: SessionId) -> Result<Option<(Session, User)>, PortError> {
-        asked!(self, "sessions.find_with_user", connection => async {
-            let found = sqlx::query(FIND_WITH_USER).bind(id.0).fetch_optional(connection).await?;
-            found.as_ref().map(session_with_user).transpose()
-        })
+        const OPERATION: &str = "sessions.find_with_user";
+        let row = asked!(self, "sessions.find_with_user", connection =>
+            sqlx::query(FIND_WITH_USER).bind(id.0).fetch_one(connection))?;
+        self.saw(OPERATION, &row)?;
+        session_with_user(&row).map_err(|error| port_error(OPERATION, error))
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use portwright_domain::ports::{
-    CommitToken, Consistency, IdempotencyRepository, Outbox, ReadView, SessionQueries, SessionRepository,
-    Store, UnitOfWork, UserQueries, UserRepository,
+    CommitToken, Consistency, IdempotencyRepository, Observer, Outbox, ReadView, SessionQueries,
+    SessionRepository, Store, UnitOfWork, UserQueries, UserRepository,
 };
-use portwright_domain::{ErrorKind, PortError};
+use portwright_domain::{ErrorKind, PortError, Race};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::time::{Instant, sleep};
@@ -38,29 +38,41 @@ const RESOLVE: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub struct PostgresStore {
     routing: Arc<Routing>,
-    _watchers: Arc<Watchers>,
+    watchers: Arc<Watchers>,
 }
 
 impl PostgresStore {
-    /// Finds out which server is the primary, and brings its tables up to date or makes sure that they are.
+    /// Finds out which server is the primary, and brings its tables up to date or makes sure that they are. The observer
+    /// is told who answers the reads that must show a certain commit.
     ///
     /// # Errors
     /// `Unavailable` if no server is the primary and reachable, with what is wrong with the first; `Misconfigured` if
     /// it refuses us, or its migrations are not this program's.
-    pub async fn init(config: &PostgresConfig) -> Result<Self, PortError> {
-        let routing = Arc::new(Routing::new(config)?);
+    pub async fn init(config: &PostgresConfig, observer: Arc<dyn Observer>) -> Result<Self, PortError> {
+        let routing = Arc::new(Routing::new(config, observer)?);
         let watchers = Watchers::begin(&routing, config.look_every).await?;
         let (_, primary) = routing.primary_connection("store.init").await?;
         if let Some(primary) = routing.servers.get(primary) {
             migrate::prepare(&primary.options, config).await?;
         }
-        Ok(Self { routing, _watchers: Arc::new(watchers) })
+        Ok(Self { routing, watchers: Arc::new(watchers) })
     }
 
-    /// Hands out nothing more; what is in use ends as it would have.
-    pub fn close(&self) {
+    /// Hands out nothing more, and waits until what is in use has come back, for five seconds at most.
+    pub async fn close(&self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        const PAUSE: Duration = Duration::from_millis(5);
         for server in &self.routing.servers {
             server.close();
+        }
+        self.watchers.stop();
+        let deadline = Instant::now() + PATIENCE;
+        while self.routing.servers.iter().any(|server| server.connections().0 > 0) {
+            if Instant::now() >= deadline {
+                tracing::warn!("the store was closed while it was in use");
+                return;
+            }
+            sleep(PAUSE).await;
         }
     }
 
@@ -72,7 +84,7 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn read(&self, consistency: Consistency) -> Result<Box<dyn ReadView>, PortError> {
-        Ok(Box::new(PostgresView(self.routing.read(&consistency).await?)))
+        Ok(Box::new(PostgresView(self.routing.read(&consistency).await?, self.routing.clone())))
     }
 
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, PortError> {
@@ -99,7 +111,7 @@ async fn answered<T>(
 }
 
 /// Each question is one statement, so it needs no transaction.
-struct PostgresView(Pooled);
+struct PostgresView(Pooled, Arc<Routing>);
 
 impl ReadView for PostgresView {
     fn users(&mut self) -> &mut dyn UserQueries {
@@ -108,6 +120,11 @@ impl ReadView for PostgresView {
 
     fn sessions(&mut self) -> &mut dyn SessionQueries {
         &mut self.0
+    }
+
+    fn seen(&self) -> Option<CommitToken> {
+        // Of one server, no state is older than another that was seen before.
+        self.0.seen().filter(|_| self.1.servers.len() > 1).map(Place::token)
     }
 }
 
@@ -194,8 +211,10 @@ async fn fate_of(identity: &Identity, routing: &Routing) -> Result<Place, PortEr
     const STATUS: &str = "SELECT pg_current_wal_flush_lsn()::text, pg_walfile_name(pg_current_wal_flush_lsn()), \
          pg_xact_status($1::xid8), pg_postmaster_start_time()::text";
     let unknown = |detail| PortError::new(ErrorKind::Unavailable, OPERATION, detail);
-    let nothing_happened =
-        || PortError::new(ErrorKind::Contended, OPERATION, "the connection broke before the commit");
+    let nothing_happened = || {
+        PortError::new(ErrorKind::Contended, OPERATION, "the connection broke before the commit")
+            .with_race(Race::Connection)
+    };
     let deadline = Instant::now() + RESOLVE;
     while Instant::now() < deadline {
         if let Ok((mut connection, _)) = routing.primary_connection(OPERATION).await {

@@ -11,10 +11,13 @@ use portwright_domain::user::{
     Email, PasswordHash, PersonName, User, UserFilter, UserId, UserSort, Version, folded,
 };
 use portwright_domain::{PortError, Timestamp};
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, Row};
+use uuid::Uuid;
 
+use crate::error::port_error;
 use crate::pooled::{Pooled, asked};
+use crate::seen::place_now;
 
 /// The columns that [`user_at`] reads, in its order.
 macro_rules! user_columns {
@@ -25,6 +28,21 @@ macro_rules! user_columns {
     };
 }
 pub(crate) use user_columns;
+
+/// Asks for the place and the user, if there is one, whose column has this value.
+macro_rules! one_user {
+    ($column:literal) => {
+        concat!(
+            "SELECT seen.place, ",
+            user_columns!(),
+            " FROM ",
+            place_now!(),
+            " AS seen LEFT JOIN users ON users.",
+            $column,
+            " = $1"
+        )
+    };
+}
 
 /// The user whose columns begin at this one.
 pub(crate) fn user_at(row: &PgRow, first: usize) -> Result<User, sqlx::Error> {
@@ -69,29 +87,32 @@ where
     T::try_from(stored).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
-/// A user alone in its row.
-struct UserRow(User);
+/// The user of a row whose first column is the place, if it has one.
+fn user_beside_the_place(row: &PgRow) -> Result<Option<User>, sqlx::Error> {
+    row.try_get::<Option<Uuid>, _>(1)?.map(|_| user_at(row, 1)).transpose()
+}
 
-impl FromRow<'_, PgRow> for UserRow {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        user_at(row, 0).map(Self)
+impl Pooled {
+    /// The answer to a question for one user, which comes with the place.
+    fn shown(&mut self, operation: &'static str, row: &PgRow) -> Result<Option<User>, PortError> {
+        self.saw(operation, row)?;
+        user_beside_the_place(row).map_err(|error| port_error(operation, error))
     }
 }
 
 #[async_trait]
 impl UserQueries for Pooled {
     async fn find(&mut self, id: UserId) -> Result<Option<User>, PortError> {
-        const SQL: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = $1");
-        let found = asked!(self, "users.find", connection =>
-            sqlx::query_as::<_, UserRow>(SQL).bind(id.0).fetch_optional(connection));
-        Ok(found?.map(|row| row.0))
+        const SQL: &str = one_user!("id");
+        let row = asked!(self, "users.find", connection => sqlx::query(SQL).bind(id.0).fetch_one(connection));
+        self.shown("users.find", &row?)
     }
 
     async fn find_by_email(&mut self, email: &Email) -> Result<Option<User>, PortError> {
-        const SQL: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE email_key = $1");
-        let found = asked!(self, "users.find_by_email", connection =>
-            sqlx::query_as::<_, UserRow>(SQL).bind(email.key()).fetch_optional(connection));
-        Ok(found?.map(|row| row.0))
+        const SQL: &str = one_user!("email_key");
+        let row = asked!(self, "users.find_by_email", connection =>
+            sqlx::query(SQL).bind(email.key()).fetch_one(connection));
+        self.shown("users.find_by_email", &row?)
     }
 
     async fn list(
@@ -101,7 +122,13 @@ impl UserQueries for Pooled {
         direction: Direction,
         page: &PageRequest,
     ) -> Result<Page<User>, PortError> {
-        asked!(self, "users.list", connection => list::page(connection, filter, sort, direction, page))
+        const OPERATION: &str = "users.list";
+        let rows =
+            asked!(self, "users.list", connection => list::rows(connection, filter, sort, direction, page))?;
+        if let Some(first) = rows.first() {
+            self.saw(OPERATION, first)?;
+        }
+        list::page(&rows, sort, page).map_err(|error| port_error(OPERATION, error))
     }
 }
 

@@ -5,14 +5,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portwright_domain::ports::{Consistency, Store, UnitOfWork};
+use portwright_domain::ports::{Consistency, Store, UnitOfWork, Unobserved};
 use portwright_domain::user::{PersonName, User, UserId};
 use portwright_domain::{ErrorKind, PortError};
 use portwright_postgres::{PostgresConfig, PostgresStore};
-use portwright_testkit::Noise;
 use portwright_testkit::builders::{a_user, users};
 use portwright_testkit::proxy::{Proxy, Trouble};
-use portwright_testkit::servers::Postgres;
+use portwright_testkit::servers::{Postgres, Stop};
+use portwright_testkit::{Noise, sized};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -20,7 +21,7 @@ async fn store_on(server: &Postgres, port: u16) -> (PostgresStore, String) {
     let database = server.fresh_database();
     let url = format!("postgres://postgres@127.0.0.1:{port}/{database}");
     let config = PostgresConfig::at([url]).expect("a URL");
-    (PostgresStore::init(&config).await.expect("a store"), database)
+    (PostgresStore::init(&config, Arc::new(Unobserved)).await.expect("a store"), database)
 }
 
 async fn find(store: &PostgresStore, id: UserId) -> Option<User> {
@@ -111,8 +112,8 @@ fn units(user: &User) -> i64 {
 
 #[tokio::test]
 async fn transfers_that_get_in_each_others_way_neither_make_nor_lose_anything() {
-    const CLIENTS: u64 = 16;
-    const TRANSFERS: u64 = 20;
+    const CLIENTS: usize = 64;
+    let transfers = sized(320, 20_000) / CLIENTS;
     let server = Postgres::primary();
     let (store, _) = store_on(&server, server.port()).await;
     let people: Arc<Vec<UserId>> = Arc::new(users(6).iter().map(|user| user.id).collect());
@@ -127,9 +128,9 @@ async fn transfers_that_get_in_each_others_way_neither_make_nor_lose_anything() 
     for client in 0..CLIENTS {
         let (store, people) = (store.clone(), people.clone());
         clients.spawn(async move {
-            let mut noise = Noise::new(client + 1);
+            let mut noise = Noise::new(client as u64 + 1);
             let mut retries = 0_u64;
-            for _ in 0..TRANSFERS {
+            for _ in 0..transfers {
                 let from = noise.below(people.len());
                 let to = (from + 1 + noise.below(people.len() - 1)) % people.len();
                 while let Err(error) = transfer(&store, people[from], people[to]).await {
@@ -150,4 +151,43 @@ async fn transfers_that_get_in_each_others_way_neither_make_nor_lose_anything() 
     }
     assert_eq!(sum, 6_000, "after {retries} retries");
     assert!(retries > 0, "nobody got in anybody's way");
+}
+
+#[tokio::test]
+async fn what_was_committed_survives_every_kill_of_the_server() {
+    let server = Postgres::primary();
+    let (store, _) = store_on(&server, server.port()).await;
+    let kills = sized(8, 200);
+    let (acknowledged, mut told) = unbounded_channel();
+    let mut people = users(u32::try_from(kills * 200).expect("a small number")).into_iter();
+    let mut committed = Vec::new();
+    for _ in 0..kills {
+        let mut writers = JoinSet::new();
+        for _ in 0..4 {
+            let (store, acknowledged) = (store.clone(), acknowledged.clone());
+            let mine: Vec<_> = people.by_ref().take(50).collect();
+            writers.spawn(async move {
+                for user in mine {
+                    let Ok(unit) = store.begin().await else { return };
+                    if commit_with(unit, &user).await.is_ok() {
+                        acknowledged.send(user.id).expect("somebody listens");
+                    }
+                }
+            });
+        }
+        committed.extend(told.recv().await);
+        server.stop(Stop::Kill);
+        server.start();
+        let healed = Instant::now();
+        while store.begin().await.is_err() {
+            assert!(healed.elapsed() < Duration::from_secs(2), "it does not heal");
+        }
+        writers.join_all().await;
+        while let Ok(id) = told.try_recv() {
+            committed.push(id);
+        }
+    }
+    for id in committed {
+        assert!(find(&store, id).await.is_some(), "{id} is lost");
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use portwright_domain::ports::Store;
+use portwright_domain::ports::{Store, Unobserved};
 use portwright_postgres::{PostgresConfig, PostgresStore};
 use portwright_testkit::Fixture;
 use portwright_testkit::contract::store;
@@ -13,7 +13,9 @@ use portwright_testkit::servers::Postgres;
 async fn store_on(servers: Vec<Postgres>) -> Fixture<dyn Store> {
     let database = servers.first().expect("a primary").fresh_database();
     let urls = servers.iter().map(|server| server.url(&database));
-    let store = PostgresStore::init(&PostgresConfig::at(urls).expect("URLs")).await.expect("a store");
+    let store = PostgresStore::init(&PostgresConfig::at(urls).expect("URLs"), Arc::new(Unobserved))
+        .await
+        .expect("a store");
     Fixture::<dyn Store>::new(Arc::new(store)).keeping(servers)
 }
 
@@ -35,7 +37,9 @@ async fn it_keeps_every_promise_with_a_replica_too() {
     let fresh_store = || async {
         let database = primary.fresh_database();
         let urls = [primary.url(&database), standby.url(&database)];
-        let store = PostgresStore::init(&PostgresConfig::at(urls).expect("URLs")).await.expect("a store");
+        let store = PostgresStore::init(&PostgresConfig::at(urls).expect("URLs"), Arc::new(Unobserved))
+            .await
+            .expect("a store");
         Fixture::<dyn Store>::new(Arc::new(store))
     };
     let broken = portwright_testkit::broken_promises(store::PROMISES, fresh_store).await;

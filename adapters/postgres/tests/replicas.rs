@@ -2,11 +2,14 @@
 
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use portwright_domain::ErrorKind;
 use portwright_domain::PortError;
-use portwright_domain::ports::{CommitToken, Consistency, Health, HealthProbe, HealthStatus, Store};
+use portwright_domain::ports::{
+    CommitToken, Consistency, Health, HealthProbe, HealthStatus, Store, Unobserved,
+};
 use portwright_domain::user::{User, UserId};
 use portwright_postgres::{PostgresConfig, PostgresHealth, PostgresStore};
 use portwright_testkit::Noise;
@@ -20,7 +23,9 @@ const SOON: Duration = Duration::from_secs(20);
 async fn store_on(servers: &[&Postgres]) -> PostgresStore {
     let database = servers.first().expect("a server").fresh_database();
     let urls = servers.iter().map(|server| server.url(&database));
-    let store = PostgresStore::init(&PostgresConfig::at(urls).expect("URLs")).await.expect("a store");
+    let store = PostgresStore::init(&PostgresConfig::at(urls).expect("URLs"), Arc::new(Unobserved))
+        .await
+        .expect("a store");
     // A standby has a new database a little later than its primary.
     eventually(async || match PostgresHealth::of(store.clone()).check().await {
         Health { status: HealthStatus::Pass, .. } => Ok(()),

@@ -112,6 +112,10 @@ impl ReadView for SqliteView {
     fn sessions(&mut self) -> &mut dyn SessionQueries {
         &mut self.0
     }
+
+    fn seen(&self) -> Option<CommitToken> {
+        None
+    }
 }
 
 struct SqliteUnitOfWork(Pooled);

@@ -68,5 +68,6 @@ async fn a_read_that_gives_back_the_proof_of_a_registration_sees_it() {
     let ada = world.person_with(registered.value).await;
     let after = Consistency::After(registered.token);
     let read = world.services.users.get(ada.principal(), ada.id(), after).await;
+    let read = read.expect("reading works").value;
     assert_eq!(read.expect("ada is there").id, ada.id());
 }

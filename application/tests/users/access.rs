@@ -34,7 +34,10 @@ async fn attempt(world: &World, caller: Principal, action: Action, target: UserI
             };
             users.list(caller, &listing, Consistency::Eventual).await.map(drop)
         }
-        Action::ReadUser => users.get(caller, target, Consistency::Eventual).await.map(drop),
+        Action::ReadUser => {
+            let seen = users.get(caller, target, Consistency::Eventual).await?;
+            seen.value.map(drop).ok_or(UserError::NotFound)
+        }
         Action::CreateUser => users.create(caller, newcomer("new", Role::User)).await.map(drop),
         Action::ChangeProfile => {
             change(UserChange { first_name: Some(name("Augusta")), ..UserChange::default() }).await

@@ -39,7 +39,7 @@ async fn a_numbered_page_shows_the_newest_first_and_the_total() {
     let limit = Limit::parse(2).expect("in bounds");
     let second = listing(PageRequest::Numbered { page: 2, limit });
     let page = world.services.users.list(admin.principal(), &second, Consistency::Eventual).await;
-    let page = page.expect("listing works");
+    let page = page.expect("listing works").value;
     assert_eq!(addresses(&page), ["bob@example.com", "ada@example.com"]);
     assert_eq!(page.rest, Rest::Total(5));
 }
@@ -57,7 +57,7 @@ async fn a_walk_in_the_order_asked_for_meets_everybody_who_matches_once() {
     let mut met = Vec::new();
     loop {
         let page = world.services.users.list(admin.principal(), &listing, Consistency::Strong).await;
-        let page = page.expect("listing works");
+        let page = page.expect("listing works").value;
         met.extend(addresses(&page).into_iter().map(str::to_owned));
         let Rest::Next(next) = page.rest else { panic!("a walk has no total") };
         let Some(next) = next else { break };
@@ -72,7 +72,7 @@ async fn the_proof_of_a_commit_in_another_store_is_met_by_the_newest_state() {
     let foreign = || Consistency::After(CommitToken::new("from-before-the-move".to_owned()));
     let all = listing(PageRequest::Numbered { page: 1, limit: Limit::MAX });
     let page = world.services.users.list(admin.principal(), &all, foreign()).await;
-    assert_eq!(page.expect("listing works").rows.len(), 5);
+    assert_eq!(page.expect("listing works").value.rows.len(), 5);
     let read = world.services.users.get(admin.principal(), admin.id(), foreign()).await;
-    assert_eq!(read.expect("root is there"), admin.caller.user);
+    assert_eq!(read.expect("reading works").value, Some(admin.caller.user));
 }

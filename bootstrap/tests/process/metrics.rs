@@ -128,8 +128,8 @@ async fn knock(server: &Server, random: &mut Random, count: usize) {
         };
         let method = if method == "Q" { format!("Q{:X}", word & 0xFFFF) } else { method.to_owned() };
         let last = if number + 1 == count { "Connection: close\r\n" } else { "" };
-        requests
-            .push_str(&format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n{last}\r\n"));
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n{last}\r\n");
+        requests.push_str(&head);
     }
     let (mut reader, mut writer) = TcpStream::connect(server.address).await.expect("connected").into_split();
     let mut answers = Vec::new();

@@ -35,6 +35,7 @@ mock! {
     impl ReadView for ReadView {
         fn users(&mut self) -> &mut dyn UserQueries;
         fn sessions(&mut self) -> &mut dyn SessionQueries;
+        fn seen(&self) -> Option<CommitToken>;
     }
 }
 

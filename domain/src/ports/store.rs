@@ -71,6 +71,10 @@ pub trait ReadView: Send {
     fn users(&mut self) -> &mut dyn UserQueries;
     /// Sessions.
     fn sessions(&mut self) -> &mut dyn SessionQueries;
+
+    /// A token for later reads that shall not show an older state than this view has shown. `None` if it has shown
+    /// nothing yet, or if no read of this store ever shows an older state than one before it.
+    fn seen(&self) -> Option<CommitToken>;
 }
 
 /// A read-write transaction: all of it happens, or none.
@@ -91,7 +95,9 @@ pub trait UnitOfWork: Send {
     /// Makes everything visible and durable at once.
     ///
     /// # Errors
-    /// `Contended`: nothing happened, start over. `Unavailable`: the store could not be reached, and nothing happened.
+    /// `Contended`: nothing happened, start over. `Unavailable`: the store could not be reached, and it may have happened,
+    /// if it went away in the middle of the commit and does not tell since; so whoever does the same work again must be
+    /// able to tell that it was done.
     async fn commit(self: Box<Self>) -> Result<CommitToken, PortError>;
 
     /// Undoes everything. Dropping does so too; this form waits for it.

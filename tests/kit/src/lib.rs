@@ -12,9 +12,11 @@ pub mod pictures;
 pub mod proxy;
 pub mod scrape;
 pub mod servers;
+pub mod size;
 
 pub use clock::ManualClock;
 pub use contract::{Fixture, broken_promises};
 pub use ids::SequentialIds;
 pub use noise::Noise;
 pub use scrape::Scrape;
+pub use size::sized;

@@ -67,6 +67,10 @@ impl ReadView for Opened<View> {
     fn sessions(&mut self) -> &mut dyn SessionQueries {
         self
     }
+
+    fn seen(&self) -> Option<CommitToken> {
+        self.inner.seen()
+    }
 }
 
 #[async_trait]

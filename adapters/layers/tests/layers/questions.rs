@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use portwright_domain::PortError;
 use portwright_domain::page::{Direction, Page, PageRequest};
 use portwright_domain::ports::{
-    Consistency, ReadView, SessionQueries, Store, UnitOfWork, Unobserved, UserQueries,
+    CommitToken, Consistency, ReadView, SessionQueries, Store, UnitOfWork, Unobserved, UserQueries,
 };
 use portwright_domain::session::{Session, SessionId};
 use portwright_domain::user::{Email, User, UserFilter, UserId, UserSort};
@@ -40,6 +40,10 @@ impl ReadView for MuteView {
 
     fn sessions(&mut self) -> &mut dyn SessionQueries {
         self
+    }
+
+    fn seen(&self) -> Option<CommitToken> {
+        None
     }
 }
 

@@ -7,6 +7,9 @@ use tokio::time::Instant;
 
 use crate::lsn::{Lsn, Place};
 
+/// So many looks in a row find a server well before it is trusted again that was away.
+const TRUSTED: u32 = 3;
+
 /// How long positions of the primary are remembered, to tell how old the state of a replica is.
 const MEMORY: Duration = Duration::from_secs(90);
 
@@ -25,17 +28,30 @@ pub(crate) enum Role {
 #[derive(Debug, Clone)]
 pub(crate) struct Standings {
     pub(crate) roles: Vec<Role>,
+    /// When each server was what its role says, at least.
+    as_of: Vec<Option<Instant>>,
+    /// In how many looks in a row each server was well. At first, all are trusted.
+    well: Vec<u32>,
     /// Positions of the newest primary with the time when it was first seen there, oldest first.
     trail: VecDeque<(Instant, Place)>,
 }
 
 impl Standings {
     pub(crate) fn unknown(servers: usize) -> Self {
-        Self { roles: vec![Role::Away; servers], trail: VecDeque::new() }
+        Self {
+            roles: vec![Role::Away; servers],
+            as_of: vec![None; servers],
+            well: vec![TRUSTED; servers],
+            trail: VecDeque::new(),
+        }
     }
 
-    /// Notes what a server is now; true if anybody has to know.
+    /// Notes what a server was in a look that began `now`; true if anybody has to know.
     pub(crate) fn saw(&mut self, server: usize, role: Role, now: Instant) -> bool {
+        if let (Some(as_of), Some(well)) = (self.as_of.get_mut(server), self.well.get_mut(server)) {
+            *as_of = Some(now);
+            *well = if role == Role::Away { 0 } else { well.saturating_add(1) };
+        }
         if let Role::Primary(place) = role {
             if self.trail.back().is_none_or(|(_, last)| last.timeline != place.timeline) {
                 self.trail.clear();
@@ -57,14 +73,28 @@ impl Standings {
         }
     }
 
-    /// Notes that a replica has come this far; true if that is news.
-    pub(crate) fn replayed(&mut self, server: usize, lsn: Lsn) -> bool {
-        match self.roles.get_mut(server) {
-            Some(Role::Standby(place)) if place.lsn < lsn => {
-                place.lsn = lsn;
+    /// Notes that a replica had come this far when it was asked `now`; true if that is news.
+    pub(crate) fn replayed(&mut self, server: usize, lsn: Lsn, now: Instant) -> bool {
+        match (self.roles.get_mut(server), self.as_of.get_mut(server)) {
+            (Some(Role::Standby(place)), Some(as_of)) if place.lsn < lsn => {
+                (place.lsn, *as_of) = (lsn, Some(now));
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Whether a connection that was opened then leads to what is known of its server. One that is younger may lead to a
+    /// server that was restarted since and shows less, until it has replayed that again.
+    pub(crate) fn is_known_through(&self, server: usize, opened: Instant) -> bool {
+        self.as_of.get(server).copied().flatten().is_some_and(|as_of| opened <= as_of)
+    }
+
+    /// The timeline that a standby follows; 0 if that is unknown.
+    pub(crate) fn followed_by(&self, server: usize) -> u32 {
+        match self.roles.get(server) {
+            Some(Role::Standby(place)) => place.timeline,
+            _ => 0,
         }
     }
 
@@ -109,8 +139,9 @@ impl Standings {
         self.trail.back().map(|(_, newest)| newest.lsn.0.saturating_sub(shown.lsn.0))
     }
 
-    /// A replica for a read that must show `place`, if any, and is at most `max_lag` old, if that matters; and whether
-    /// it shows that place already. One that does comes before one that might soon; among equals, everybody has a turn.
+    /// A replica for a read that must show `place`, if any, and is trusted and at most `max_lag` old, if that matters; and
+    /// whether it shows that place already. One that does comes before one that might soon; among equals, everybody has
+    /// a turn.
     pub(crate) fn replica(
         &self,
         place: Option<Place>,
@@ -126,9 +157,13 @@ impl Standings {
                 Role::Standby(shown) => Some((server, *shown)),
                 Role::Away | Role::Primary(_) => None,
             })
-            .filter(|(_, shown)| place.is_none_or(|place| place.timeline == shown.timeline))
             .filter(|(_, shown)| {
-                max_lag.is_none_or(|max| self.age(*shown, now).is_some_and(|age| age <= max))
+                place.is_none_or(|place| place.timeline != 0 && place.timeline == shown.timeline)
+            })
+            .filter(|(server, shown)| {
+                let is_trusted = self.well.get(*server).is_some_and(|well| *well >= TRUSTED);
+                let age = self.age(*shown, now);
+                max_lag.is_none_or(|max| is_trusted && age.is_some_and(|age| age <= max))
             })
             .collect();
         let shows = |(_, shown): &&(usize, Place)| place.is_none_or(|place| shown.lsn >= place.lsn);
@@ -206,6 +241,37 @@ mod tests {
         assert_eq!(promoted.replica(Some(at(2, 100)), LAG, 0, now), None);
         let following_nobody = standings(&[Role::Primary(at(1, 300)), Role::Standby(at(0, 300))], now);
         assert_eq!(following_nobody.replica(Some(at(1, 100)), LAG, 0, now), None);
+    }
+
+    #[test]
+    fn a_replica_that_was_away_is_trusted_after_three_good_looks() {
+        let now = Instant::now();
+        let mut standings = standings(&[Role::Primary(at(1, 100)), Role::Standby(at(1, 100))], now);
+        assert_eq!(standings.replica(None, LAG, 0, now), Some((1, true)));
+        standings.saw(1, Role::Away, now);
+        for looks in 0..4 {
+            let trusted = (looks >= 3).then_some((1, true));
+            assert_eq!(standings.replica(None, LAG, 0, now), trusted, "after {looks}");
+            standings.saw(1, Role::Standby(at(1, 100)), now);
+            assert_eq!(standings.replica(None, None, 0, now), Some((1, true)), "better than nobody");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_server_says_nothing_of_a_younger_connection() {
+        let looked = Instant::now();
+        let standings = standings(&[Role::Primary(at(1, 100)), Role::Standby(at(1, 100))], looked);
+        assert!(standings.is_known_through(1, looked));
+        assert!(!standings.is_known_through(1, looked + Duration::from_millis(1)));
+        assert!(!Standings::unknown(2).is_known_through(1, looked));
+    }
+
+    #[test]
+    fn a_place_of_an_unknown_timeline_is_shown_by_no_replica() {
+        let now = Instant::now();
+        let standings = standings(&[Role::Primary(at(1, 300)), Role::Standby(at(0, 300))], now);
+        assert_eq!(standings.replica(Some(at(0, 100)), LAG, 0, now), None);
+        assert_eq!(standings.followed_by(1), 0);
     }
 
     #[test]

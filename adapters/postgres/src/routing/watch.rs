@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portwright_domain::PortError;
 use sqlx::{PgConnection, Row};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use super::{Role, Routing};
@@ -24,9 +24,10 @@ const LOOK: &str = "SELECT pg_is_in_recovery(), \
      CASE WHEN pg_is_in_recovery() THEN (SELECT received_tli FROM pg_stat_wal_receiver) END, \
      CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_flush_lsn()) END";
 
-/// Looks for as long as it lives.
+/// Looks for as long as it lives, or until it is stopped.
 pub(crate) struct Watchers {
     _tasks: JoinSet<()>,
+    stops: Vec<AbortHandle>,
 }
 
 impl Watchers {
@@ -44,15 +45,20 @@ impl Watchers {
                 (watch, looked.map_err(|error| port_error("store.init", error)))
             });
         }
-        let mut refusal = None;
+        let (mut refusal, mut stops) = (None, Vec::new());
         while let Some(Ok((watch, looked))) = first_looks.join_next().await {
             refusal = refusal.or(looked.err());
-            tasks.spawn(watch.run(every));
+            stops.push(tasks.spawn(watch.run(every)));
         }
         match (routing.standings().newest_primary(), refusal) {
             (Err(_), Some(refusal)) => Err(refusal),
-            _ => Ok(Self { _tasks: tasks }),
+            _ => Ok(Self { _tasks: tasks, stops }),
         }
+    }
+
+    /// Looks no more.
+    pub(crate) fn stop(&self) {
+        self.stops.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -77,6 +83,7 @@ impl Watch {
 
     /// Looks, over a new connection if the one there was is broken, and notes what it saw.
     async fn look(&mut self) -> Result<(), sqlx::Error> {
+        let began = Instant::now();
         let mut seen = match self.connection.take() {
             Some(connection) => self.glance(connection).await,
             None => Err(sqlx::Error::WorkerCrashed),
@@ -90,7 +97,7 @@ impl Watch {
                 None => seen,
             };
         }
-        self.note(*seen.as_ref().unwrap_or(&Role::Away));
+        self.note(*seen.as_ref().unwrap_or(&Role::Away), began);
         seen.map(drop)
     }
 
@@ -109,11 +116,11 @@ impl Watch {
         Ok(role)
     }
 
-    fn note(&self, role: Role) {
+    fn note(&self, role: Role, looked: Instant) {
         let mut before = role;
         self.routing.standings.send_if_modified(|standings| {
             before = standings.roles.get(self.server).copied().unwrap_or(role);
-            standings.saw(self.server, role, Instant::now())
+            standings.saw(self.server, role, looked)
         });
         if std::mem::discriminant(&before) != std::mem::discriminant(&role) {
             // They were opened to what it was before.

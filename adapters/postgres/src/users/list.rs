@@ -2,43 +2,51 @@
 
 use portwright_domain::page::{Direction, Page, PageRequest, Position, Rest};
 use portwright_domain::user::{SortKey, User, UserFilter, UserSort, folded};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::{user_at, user_columns};
+use crate::seen::place_now;
 
-/// One page, and what lies around it, from a single statement and so from a single state.
-pub(super) async fn page(
+/// The rows of one page, and what lies around it, from a single statement and so from a single state. Each begins with the
+/// place and the total, which is not counted for a walk. An empty page is one row that has nothing else.
+pub(super) async fn rows(
     connection: &mut PgConnection,
     filter: &UserFilter,
     sort: UserSort,
     direction: Direction,
     page: &PageRequest,
-) -> Result<Page<User>, sqlx::Error> {
+) -> Result<Vec<PgRow>, sqlx::Error> {
     let order = Order::of(sort, direction);
-    match page {
-        PageRequest::Numbered { page, limit } => {
-            let found = numbered(filter, order, *page, limit.get()).build().fetch_all(connection).await?;
-            let total = found.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0))?.unsigned_abs();
-            // An empty page is one row that has nothing but the total.
-            let mut rows = Vec::with_capacity(found.len());
-            for row in &found {
-                if row.try_get::<Option<Uuid>, _>(1)?.is_some() {
-                    rows.push(user_at(row, 1)?);
-                }
-            }
-            Ok(Page { rows, rest: Rest::Total(total) })
-        }
-        PageRequest::Walk { after, limit } => {
-            let wanted = limit.get() as usize;
-            let found =
-                walk(filter, order, after.as_ref(), limit.get()).build().fetch_all(connection).await?;
-            let rows = found.iter().take(wanted).map(|row| user_at(row, 0)).collect::<Result<Vec<_>, _>>()?;
-            let last = rows.last().filter(|_| found.len() > wanted);
-            let next = last.map(|user| Position { key: sort.key_of(user), id: user.id.0 });
-            Ok(Page { rows, rest: Rest::Next(next) })
+    let mut question = match page {
+        PageRequest::Numbered { page, limit } => numbered(filter, order, *page, limit.get()),
+        PageRequest::Walk { after, limit } => walk(filter, order, after.as_ref(), limit.get()),
+    };
+    question.build().fetch_all(connection).await
+}
+
+/// The page in its [`rows`].
+pub(super) fn page(rows: &[PgRow], sort: UserSort, page: &PageRequest) -> Result<Page<User>, sqlx::Error> {
+    let mut users = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.try_get::<Option<Uuid>, _>(2)?.is_some() {
+            users.push(user_at(row, 2)?);
         }
     }
+    let rest = match page {
+        PageRequest::Numbered { .. } => {
+            Rest::Total(rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(1))?.unsigned_abs())
+        }
+        PageRequest::Walk { limit, .. } => {
+            let wanted = limit.get() as usize;
+            let goes_on = users.len() > wanted;
+            users.truncate(wanted);
+            let last = users.last().filter(|_| goes_on);
+            Rest::Next(last.map(|user| Position { key: sort.key_of(user), id: user.id.0 }))
+        }
+    };
+    Ok(Page { rows: users, rest })
 }
 
 /// An order in the words of SQL.
@@ -70,21 +78,24 @@ impl Order {
 fn numbered(filter: &UserFilter, order: Order, page: u32, limit: u32) -> QueryBuilder<Postgres> {
     let Order { column, direction, .. } = order;
     let offset = i64::from(page.saturating_sub(1)) * i64::from(limit);
-    let mut sql = QueryBuilder::new("SELECT * FROM (SELECT count(*) FROM users");
+    let mut sql = QueryBuilder::new(concat!("SELECT * FROM ", place_now!(), " AS seen CROSS JOIN "));
+    sql.push("(SELECT count(*) FROM users");
     push_conditions(&mut sql, filter);
     sql.push(concat!(") AS total LEFT JOIN (SELECT ", user_columns!()));
-    sql.push(format_args!(", {column} AS place FROM users"));
+    sql.push(format_args!(", {column} AS place_in_order FROM users"));
     push_conditions(&mut sql, filter);
     sql.push(format_args!(" ORDER BY {column} {direction}, id {direction} LIMIT "));
     sql.push_bind(i64::from(limit)).push(" OFFSET ").push_bind(offset);
-    sql.push(format_args!(") AS page ON true ORDER BY place {direction}, id {direction}"));
+    sql.push(format_args!(") AS page ON true ORDER BY place_in_order {direction}, id {direction}"));
     sql
 }
 
 /// The users behind a position, one more than the limit if the walk goes on after them.
 fn walk(filter: &UserFilter, order: Order, after: Option<&Position>, limit: u32) -> QueryBuilder<Postgres> {
     let Order { column, direction, behind } = order;
-    let mut sql = QueryBuilder::new(concat!("SELECT ", user_columns!(), " FROM users"));
+    let mut sql = QueryBuilder::new(concat!("SELECT * FROM ", place_now!(), " AS seen CROSS JOIN "));
+    sql.push(concat!("(SELECT NULL::bigint) AS total LEFT JOIN (SELECT ", user_columns!()));
+    sql.push(format_args!(", {column} AS place_in_order FROM users"));
     push_conditions(&mut sql, filter);
     if let Some(Position { key, id }) = after {
         sql.push(format_args!(" AND ({column}, id) {behind} ("));
@@ -95,7 +106,8 @@ fn walk(filter: &UserFilter, order: Order, after: Option<&Position>, limit: u32)
         sql.push(", ").push_bind(*id).push(")");
     }
     sql.push(format_args!(" ORDER BY {column} {direction}, id {direction} LIMIT "))
-        .push_bind(i64::from(limit) + 1);
+        .push_bind(i64::from(limit) + 1)
+        .push(format_args!(") AS page ON true ORDER BY place_in_order {direction}, id {direction}"));
     sql
 }
 

@@ -28,6 +28,7 @@ contract! {
         // transactions
         a_strong_read_sees_the_newest_commit,
         a_read_after_a_commit_sees_it,
+        a_read_after_what_a_view_has_seen_is_not_older,
         a_commit_token_is_short_visible_text,
         a_token_of_another_store_is_unsupported,
         nothing_is_visible_before_the_commit,

@@ -25,10 +25,17 @@ answers() {
     return 1
 }
 
+# Again, while the children of a killed server still hold its memory.
 start() {
-    postgres -D "$data" >>"$log" 2>&1 </dev/null &
-    pid=$!
-    answers
+    for _ in $(seq 50); do
+        postgres -D "$data" >>"$log" 2>&1 </dev/null &
+        pid=$!
+        answers && return
+        kill -0 "$pid" 2>/dev/null && return 1
+        wait "$pid" 2>/dev/null
+        sleep 0.1
+    done
+    return 1
 }
 
 # stop fast|immediate|kill

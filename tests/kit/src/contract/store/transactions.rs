@@ -34,6 +34,21 @@ pub(super) async fn a_read_after_a_commit_sees_it(store: Fixture<dyn Store>) {
     }
 }
 
+pub(super) async fn a_read_after_what_a_view_has_seen_is_not_older(store: Fixture<dyn Store>) {
+    for user in users(20) {
+        assert!(store.view().await.seen().is_none(), "it has shown nothing yet");
+        let mut unit = store.begin().await;
+        unit.users().insert(&user).await.expect("insert works");
+        commit(unit).await;
+        let mut view = store.view().await;
+        assert_eq!(view.users().find(user.id).await.expect("find works").as_ref(), Some(&user));
+        // Without a token, any read will do.
+        let again = view.seen().map_or(Consistency::Eventual, Consistency::After);
+        let mut view = store.port.read(again).await.expect("read works");
+        assert_eq!(view.users().find(user.id).await.expect("find works"), Some(user));
+    }
+}
+
 pub(super) async fn a_commit_token_is_short_visible_text(store: Fixture<dyn Store>) {
     let token = commit(store.begin().await).await;
     let text = token.as_str();
