@@ -23,6 +23,8 @@ pub struct Started<'a> {
     pub took: Duration,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where its metrics are, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// The database in a few words, such as `sqlite ./data/portwright.db (created, 4 migrations applied)`.
     pub database: &'a str,
     /// Where jobs wait, in a few words.
@@ -69,6 +71,7 @@ fn log(started: &Started<'_>) {
         duration_ms = milliseconds(started.took),
         docs = format!("{url}/docs"),
         health = format!("{url}/health"),
+        metrics = started.metrics.map(metrics_url),
         url,
         database = started.database,
         queue = started.queue,
@@ -91,7 +94,8 @@ fn page(started: &Started<'_>) -> String {
         let _ = writeln!(page, "{}", text.trim_end());
     };
     line(&format!("  {:<10} {url:<32} {:<8} {url}/docs", "API", "docs"));
-    line(&format!("  {:<10} {url}/health", "Health"));
+    let metrics = started.metrics.map(|address| format!("{:<8} {}", "metrics", metrics_url(address)));
+    line(&format!("  {:<10} {:<32} {}", "Health", format!("{url}/health"), metrics.unwrap_or_default()));
     line("");
     line(&format!("  {:<10} {}", "database", started.database));
     line(&format!("  {:<10} {}", "storage", started.storage));
@@ -127,6 +131,10 @@ fn url(address: SocketAddr) -> String {
     format!("http://{}", port::from_here(address))
 }
 
+fn metrics_url(address: SocketAddr) -> String {
+    format!("{}/metrics", url(address))
+}
+
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -140,6 +148,7 @@ mod tests {
             app_env: AppEnv::Development,
             took: Duration::from_millis(212),
             address: address.parse().expect("an address"),
+            metrics: Some("127.0.0.1:9090".parse().expect("an address")),
             database: "sqlite ./data/portwright.db (created, 4 migrations applied)",
             queue: "embedded (durable)",
             storage: "local ./data/storage",
@@ -157,7 +166,7 @@ mod tests {
             "  portwright {} · development · ready in 212 ms
 
   API        http://127.0.0.1:3000            docs     http://127.0.0.1:3000/docs
-  Health     http://127.0.0.1:3000/health
+  Health     http://127.0.0.1:3000/health     metrics  http://127.0.0.1:9090/metrics
 
   database   sqlite ./data/portwright.db (created, 4 migrations applied)
   storage    local ./data/storage

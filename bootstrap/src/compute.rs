@@ -20,8 +20,9 @@ use std::time::Duration;
 use portwright_application::compute::reaper::reap;
 use portwright_application::compute::{Reconciler, Relay};
 use portwright_domain::job::WorkerId;
-use portwright_domain::ports::{HealthProbe, IdGenerator, JobQueue, JobSource};
+use portwright_domain::ports::{HealthProbe, IdGenerator, JobQueue, JobSource, Observer};
 use portwright_layers::Policy as Patience;
+use portwright_metrics::{Metrics, Queues, Source};
 use portwright_socket::QueueServer;
 use portwright_sqlite::{SqliteConfig, SqliteJobQueue};
 use tokio::sync::oneshot;
@@ -64,12 +65,12 @@ struct Own {
 }
 
 impl Engine {
-    /// Opens the queue; if it is in a file, it takes its socket, too, which nobody answers yet. Whoever calls it holds the
-    /// lock of the data directory.
+    /// Opens the queue; if it is in a file, it takes its socket, too, which nobody answers yet. What workers count goes to
+    /// `metrics`. Whoever calls it holds the lock of the data directory.
     ///
     /// # Errors
     /// If one of them cannot be opened.
-    pub async fn open(config: &Config, ambient: &Ambient) -> Result<Self, Failure> {
+    pub async fn open(config: &Config, ambient: &Ambient, metrics: Arc<Metrics>) -> Result<Self, Failure> {
         let (open, own) = match &config.queue {
             Queue::Embedded => {
                 let own = Own::take(config, ambient).await?;
@@ -81,7 +82,7 @@ impl Engine {
             }
         };
         Ok(Self {
-            supervisor: supervisor(config, &open, ambient.ids.clone()),
+            supervisor: supervisor(config, &open, ambient.ids.clone(), metrics),
             open,
             own,
             reap_every: (config.compute.lease / LOOKS_PER_LEASE).min(RAREST_LOOK),
@@ -101,10 +102,17 @@ impl Engine {
         self.open.source.clone()
     }
 
-    /// The queue as the use cases get it.
+    /// The queue as the use cases get it, and who watches them.
     #[must_use]
-    pub fn backstage(&self) -> Backstage {
-        Backstage { queue: self.queue(), patience: self.open.patience, probes: self.probes() }
+    pub fn backstage(&self, observer: Arc<dyn Observer>) -> Backstage {
+        Backstage { queue: self.queue(), patience: self.open.patience, probes: self.probes(), observer }
+    }
+
+    /// What the queue, and the workers if this server starts any, say at each scrape.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Arc<dyn Source>> {
+        let queues: Arc<dyn Source> = Arc::new(Queues::of(self.queue()));
+        [queues].into_iter().chain(self.supervisor.as_ref().map(Supervisor::source)).collect()
     }
 
     /// How the queue is, and the workers if this server starts any.
@@ -185,7 +193,12 @@ async fn bury(source: Arc<dyn JobSource>, bereaved: Vec<WorkerId>, stop: Cancell
     }
 }
 
-fn supervisor(config: &Config, open: &OpenQueue, ids: Arc<dyn IdGenerator>) -> Option<Supervisor> {
+fn supervisor(
+    config: &Config,
+    open: &OpenQueue,
+    ids: Arc<dyn IdGenerator>,
+    metrics: Arc<Metrics>,
+) -> Option<Supervisor> {
     let plan = Plan {
         count: config.compute.workers?,
         concurrency: config.compute.concurrency,
@@ -193,7 +206,7 @@ fn supervisor(config: &Config, open: &OpenQueue, ids: Arc<dyn IdGenerator>) -> O
         frugal: config.compute.memory_limit.is_some(),
         log: config.log.filter.clone(),
     };
-    Some(Supervisor::new(plan, &config.data_dir, open.queue.clone(), open.source.clone(), ids))
+    Some(Supervisor::new(plan, &config.data_dir, open.queue.clone(), open.source.clone(), ids, metrics))
 }
 
 fn no_socket(config: &Config, error: &io::Error) -> Failure {

@@ -12,7 +12,6 @@ mod database;
 mod dotenv;
 pub mod duration;
 pub mod explain;
-mod later;
 mod misspelt;
 mod origins;
 mod outside;
@@ -63,6 +62,8 @@ pub struct Config {
     pub session: SessionLimits,
     /// Whether anyone may register.
     pub registration: Registration,
+    /// Where operators find metrics and health, if not only among everything else.
+    pub management: Option<Listen>,
     /// The administrator of an empty database.
     pub first_admin: FirstAdmin,
     /// Requests that one client may make.

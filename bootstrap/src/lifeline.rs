@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use portwright_metrics::Report;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,7 @@ pub const LAST_BREATH: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// What a worker says: one line of JSON each.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {
     /// It takes jobs from now on.
@@ -41,6 +42,8 @@ pub enum Said {
         /// Jobs that it has settled since it started.
         settled: u64,
     },
+    /// It has counted this since it started.
+    Counted(Report),
 }
 
 /// The worker's end of the line. Clones are the same end.
@@ -69,12 +72,12 @@ impl Lifeline {
         thread::Builder::new().name("lifeline".to_owned()).spawn(hold).map(drop)
     }
 
-    /// Says something, if anybody listens.
-    pub fn say(&self, said: &Said) {
-        let Ok(mut text) = serde_json::to_vec(said) else { return };
+    /// Says something; whether it was taken. A supervisor that does not listen knows less, and a worker works all the same.
+    #[expect(clippy::must_use_candidate, reason = "mostly there is nothing to be done about it")]
+    pub fn say(&self, said: &Said) -> bool {
+        let Ok(mut text) = serde_json::to_vec(said) else { return false };
         text.push(b'\n');
-        // A supervisor that does not listen knows less; a worker works all the same.
-        let _ = (&*self.0).write_all(&text);
+        (&*self.0).write_all(&text).is_ok()
     }
 }
 
@@ -108,8 +111,8 @@ mod tests {
     fn what_is_said_is_one_line_each() {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let line = Lifeline(Arc::new(theirs));
-        line.say(&Said::Ready { tasks: vec!["a.b".to_owned()] });
-        line.say(&Said::Busy { running: 2, settled: 7 });
+        assert!(line.say(&Said::Ready { tasks: vec!["a.b".to_owned()] }));
+        assert!(line.say(&Said::Busy { running: 2, settled: 7 }));
         drop(line);
         let text = io::read_to_string(ours).expect("text");
         assert_eq!(text, "{\"ready\":{\"tasks\":[\"a.b\"]}}\n{\"busy\":{\"running\":2,\"settled\":7}}\n");
@@ -121,8 +124,7 @@ mod tests {
         theirs.set_write_timeout(Some(Duration::from_millis(1))).expect("set");
         let line = Lifeline(Arc::new(theirs));
         let tasks = vec!["a".repeat(10_000)];
-        for _ in 0..200 {
-            line.say(&Said::Ready { tasks: tasks.clone() });
-        }
+        let taken = (0..200).filter(|_| line.say(&Said::Ready { tasks: tasks.clone() })).count();
+        assert!(taken < 200, "there is no room for that");
     }
 }

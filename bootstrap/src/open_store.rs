@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use portwright_domain::ports::{HealthProbe, Observer, Store};
 use portwright_layers::{Layers, StorePolicy};
+use portwright_metrics::Source;
 use portwright_postgres::{PostgresConfig, PostgresHealth, PostgresStore};
 use portwright_sqlite::{SqliteConfig, SqliteHealth, SqliteStore};
 
 use crate::config::{Database, Secret};
+use crate::database_gauges::DatabaseGauges;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 
@@ -91,6 +93,15 @@ impl OpenStore {
                 layers.store(Arc::new(store.clone()), StorePolicy::REMOTE),
                 Arc::new(PostgresHealth::of(store.clone())),
             ),
+        }
+    }
+
+    /// What it says at each scrape; a file has neither connections to servers nor replicas.
+    #[must_use]
+    pub fn source(&self) -> Option<Arc<dyn Source>> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(store) => Some(Arc::new(DatabaseGauges::of(store.clone()))),
         }
     }
 

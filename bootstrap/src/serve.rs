@@ -11,7 +11,8 @@ use std::time::Duration;
 use portwright_application::compute::TaskRegistry;
 use portwright_application::{Services, transfers};
 use portwright_domain::ports::{JobQueue, JobSource};
-use portwright_http::Server;
+use portwright_http::{ApiPorts, Server};
+use portwright_metrics::{Metrics, pulse};
 use tokio_util::sync::CancellationToken;
 
 use crate::compute::Engine;
@@ -21,6 +22,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::first_run::{NewAdmin, ensure_admin};
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::metrics::{self, ManagementPort};
 use crate::wiring::{Program, reach, wire};
 use crate::{port, servers};
 
@@ -37,6 +39,8 @@ const RAREST_SWEEP: Duration = Duration::from_secs(5);
 pub struct Running {
     /// Where.
     pub address: SocketAddr,
+    /// Where its metrics are, if anywhere.
+    pub metrics_at: Option<SocketAddr>,
     /// The administrator that this start made, if it did.
     pub new_admin: Option<NewAdmin>,
     /// The use cases behind it.
@@ -86,11 +90,11 @@ pub async fn start(
         life.step("take the data directory", QUICK, async { DataDir::create(&config.data_dir)?.lock() });
     let mut lock = lock.await?;
     match begin(config, program, migrate, &life).await {
-        Ok(Begun { address, new_admin, services, jobs }) => {
+        Ok(Begun { address, metrics_at, new_admin, services, jobs }) => {
             if let Err(error) = lock.announce(address) {
                 tracing::warn!(%error, "the lock file does not say where this server listens");
             }
-            Ok(Running { address, new_admin, services, jobs, life, _lock: lock })
+            Ok(Running { address, metrics_at, new_admin, services, jobs, life, _lock: lock })
         }
         Err(failure) => {
             life.stop(failure.exit());
@@ -102,6 +106,7 @@ pub async fn start(
 
 struct Begun {
     address: SocketAddr,
+    metrics_at: Option<SocketAddr>,
     new_admin: Option<NewAdmin>,
     services: Services,
     jobs: Jobs,
@@ -109,14 +114,18 @@ struct Begun {
 
 async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycle) -> Result<Begun, Failure> {
     servers::reach_unless_stopped(config, life).await?;
-    let engine = life.step("open the queue", MIGRATION, Engine::open(config, &program.ambient)).await?;
+    let metrics = Arc::new(Metrics::new(program.ambient.clock.clone()));
+    let engine = Engine::open(config, &program.ambient, metrics.clone());
+    let engine = life.step("open the queue", MIGRATION, engine).await?;
     engine.close_at_the_end(life);
 
-    let app = wire(config, program, engine.backstage(), migrate);
+    let app = wire(config, program, engine.backstage(metrics.clone()), migrate);
     let app = life.step("open the database", MIGRATION, app).await?;
     let store = app.store;
+    let database = store.source();
     life.on_stop(Phase::CloseStores, "close the database", async move { store.close().await });
 
+    let management = life.step("take the port for operators", QUICK, ManagementPort::take(config)).await?;
     let listener = life.step("take the port", QUICK, port::bind(&config.listen)).await?;
     let address = listener.local_addr().map_err(|error| {
         Failure::new(Exit::Bug, Problem::new(format!("the port has no address ({error})")))
@@ -125,8 +134,23 @@ async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycl
     let admin = ensure_admin(config, &app.services.operators);
     let new_admin = life.step("make the first administrator", QUICK, admin).await?;
 
+    let exposition = metrics::exposition(metrics.clone(), engine.sources().into_iter().chain(database));
+    let ids = app.ports.ids.clone();
+    let public = metrics::are_public(config.app_env).then(|| exposition.clone());
+    let api = ApiPorts { exposition: public.clone(), ..app.ports };
+    let api = reach(config, &app.services, api, life.soft());
+    let management = management
+        .map(|listener| ManagementPort::open(listener, config, &app.services, ids, exposition, life.soft()));
+    let management = management.transpose()?;
+    let metrics_at = management.as_ref().map(|port| port.address).or(public.map(|_| address));
+    if let Some(port) = management {
+        // After everything that takes its time: until then operators want to see how far it is.
+        life.on_stop(Phase::CloseStores, "close the port for operators", port.close());
+    }
+    let beating = life.soft();
+    life.spawn("pulse", async move { beating.run_until_cancelled(pulse(metrics)).await });
+
     let stop = CancellationToken::new();
-    let api = reach(config, &app.services, app.ports, life.soft());
     let server = Server::new(listener, api).run(stop.clone(), config.shutdown.timeout);
     #[expect(clippy::disallowed_methods, reason = "the phase that finishes requests waits for it")]
     let server = tokio::spawn(server);
@@ -140,7 +164,7 @@ async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycl
     engine.start(life, app.relay, app.reconciler);
     clear_away(config, &app.services, life);
     life.mark_ready();
-    Ok(Begun { address, new_admin, services: app.services, jobs })
+    Ok(Begun { address, metrics_at, new_admin, services: app.services, jobs })
 }
 
 /// Has files removed that are done with, for as long as the server runs.

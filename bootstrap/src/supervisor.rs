@@ -17,6 +17,7 @@
 //! - No signal is sent to a process that was not started here.
 
 mod fleet;
+mod gauge;
 mod health;
 mod process;
 mod restarts;
@@ -33,7 +34,8 @@ use std::time::Duration;
 
 use portwright_application::compute::scaling::{Bounds, Load, desired_workers, needed_workers};
 use portwright_domain::job::WorkerId;
-use portwright_domain::ports::{HealthProbe, IdGenerator, JobQueue, JobSource};
+use portwright_domain::ports::{Event, HealthProbe, IdGenerator, JobQueue, JobSource, Observer};
+use portwright_metrics::{Metrics, Source};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -41,6 +43,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::config::WorkerCount;
 use crate::lifeline::Said;
 use fleet::{Action, Fleet, Sequel};
+use gauge::WorkersGauge;
 use health::{Roster, WorkersHealth};
 use process::{Process, Program};
 use restarts::End;
@@ -85,6 +88,7 @@ pub struct Supervisor {
     queue: Arc<dyn JobQueue>,
     source: Arc<dyn JobSource>,
     ids: Arc<dyn IdGenerator>,
+    metrics: Arc<Metrics>,
     fleet: Fleet,
     children: JoinSet<()>,
     /// How each child is told, by its place.
@@ -104,7 +108,8 @@ enum News {
 }
 
 impl Supervisor {
-    /// A supervisor of workers on this data directory, whose queue this is. Nothing is started yet.
+    /// A supervisor of workers on this data directory, whose queue this is. What they count goes to `metrics`. Nothing is
+    /// started yet.
     #[must_use]
     pub fn new(
         plan: Plan,
@@ -112,6 +117,7 @@ impl Supervisor {
         queue: Arc<dyn JobQueue>,
         source: Arc<dyn JobSource>,
         ids: Arc<dyn IdGenerator>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let places = plan.count.max;
         let arguments = vec![OsString::from("--data-dir"), data_dir.into()];
@@ -120,6 +126,7 @@ impl Supervisor {
             queue,
             source,
             ids,
+            metrics,
             fleet: Fleet::new(places, plan.drain),
             plan,
             children: JoinSet::new(),
@@ -134,6 +141,12 @@ impl Supervisor {
     #[must_use]
     pub fn probe(&self) -> Arc<dyn HealthProbe> {
         Arc::new(WorkersHealth::of(self.roster.subscribe()))
+    }
+
+    /// How many of them are in which state.
+    #[must_use]
+    pub fn source(&self) -> Arc<dyn Source> {
+        Arc::new(WorkersGauge::of(self.roster.subscribe()))
     }
 
     /// Keeps workers until `stop` says by when the last one has to be gone, and returns when it is. Whoever drops this
@@ -229,6 +242,11 @@ impl Supervisor {
 
     fn take_note(&mut self, news: News) {
         match news {
+            News::Said(place, Said::Counted(report)) => {
+                if let Some(child) = self.fleet.child(place) {
+                    self.metrics.hear_child(child.worker.as_str(), report);
+                }
+            }
             News::Said(place, said) => {
                 if let (Said::Ready { .. }, Some(child)) = (&said, self.fleet.child(place)) {
                     tracing::debug!(worker = %child.worker, pid = child.pid, "a worker is ready");
@@ -238,6 +256,9 @@ impl Supervisor {
             News::Ended(place, status) => {
                 self.orders[place] = None;
                 let child = self.fleet.child(place);
+                if let Some(child) = child {
+                    self.metrics.lose_child(child.worker.as_str());
+                }
                 let was_ready = child.is_some_and(|child| !matches!(child.stage, Stage::Starting { .. }));
                 let end = status.map_or(End::NotStarted, |status| End::of(status, was_ready));
                 self.fleet.ended(place, end, Instant::now());
@@ -253,7 +274,7 @@ impl Supervisor {
     fn follow(&mut self, place: usize) {
         let Some(child) = self.fleet.child(place) else { return };
         let (worker, pid) = (child.worker.clone(), child.pid);
-        let cause = child.end.map(|(end, _)| end.to_string()).unwrap_or_default();
+        let (cause, reason) = child.end.map(|(end, _)| (end.to_string(), end.as_str())).unwrap_or_default();
         let now = Instant::now();
         match self.fleet.buried(place, now) {
             Sequel::Free => tracing::info!(%worker, pid, cause, "a worker ended"),
@@ -261,6 +282,7 @@ impl Supervisor {
                 tracing::error!(%worker, pid, cause, "a worker refuses to run, and is not started again");
             }
             Sequel::Again(wait) => {
+                self.metrics.observe(&Event::WorkerReplaced { reason });
                 let restart_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 if self.fleet.is_crash_loop(place, now) {
                     tracing::error!(%worker, pid, cause, restart_in_ms, "workers end as soon as they start");

@@ -85,20 +85,22 @@ pub struct Backstage {
     pub patience: Patience,
     /// The health of it.
     pub probes: Vec<Arc<dyn HealthProbe>>,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Backstage {
-    /// The queue and nothing around it.
+    /// The queue and nothing around it but who watches.
     #[must_use]
-    pub fn without_probes(open: &OpenQueue) -> Self {
-        Self { queue: open.queue.clone(), patience: open.patience, probes: Vec::new() }
+    pub fn without_probes(open: &OpenQueue, observer: Arc<dyn Observer>) -> Self {
+        Self { queue: open.queue.clone(), patience: open.patience, probes: Vec::new(), observer }
     }
 
     /// For those who never ask the queue: the jobs that they write wait in the store until a server finds them.
     #[must_use]
     pub fn unasked(config: &Config) -> Self {
         let queue = Arc::new(QueueClient::of(&config.data_dir));
-        Self { queue, patience: Patience::LOCAL, probes: Vec::new() }
+        Self { queue, patience: Patience::LOCAL, probes: Vec::new(), observer: Arc::new(Unobserved) }
     }
 }
 
@@ -160,13 +162,12 @@ pub async fn wire(
 ) -> Result<App, Failure> {
     // What surrounds us
     let Program { ambient, tasks } = program;
-    let observer: Arc<dyn Observer> = Arc::new(Unobserved);
+    let Backstage { queue, patience, probes, observer } = backstage;
     let layers = Layers::new(observer.clone());
 
     // The outside world
     let open_store = OpenStore::open(&config.database, migrate, observer.clone()).await?;
     let (store, store_health) = open_store.ports(&layers);
-    let Backstage { queue, patience, probes } = backstage;
     let queue = layers.job_queue(queue, patience);
     let (storage, storage_health) = open_storage(&config.storage, ambient.clone(), &layers).await?;
     let Ambient { clock, ids, .. } = ambient;
@@ -189,7 +190,7 @@ pub async fn wire(
         limiter: limiter.clone(),
         clock: clock.clone(),
         ids: ids.clone(),
-        observer,
+        observer: observer.clone(),
         probes: [store_health, storage_health, shared_health]
             .into_iter()
             .chain(probes)
@@ -218,7 +219,7 @@ pub async fn wire(
     };
     let reconciler = Reconciler::new(relayed, queue);
 
-    let ports = ApiPorts { tokens, sealer, limiter, clock, ids };
+    let ports = ApiPorts { tokens, sealer, limiter, clock, ids, observer, exposition: None };
     Ok(App { services, tasks, relay, reconciler, ports, layers, store: open_store })
 }
 
@@ -261,7 +262,7 @@ fn hasher(config: &Config) -> Result<Argon2Hasher, Failure> {
     Ok(Argon2Hasher::try_new(Cost::default(), capacity)?)
 }
 
-fn health_details(config: &Config) -> HealthDetails {
+pub(crate) fn health_details(config: &Config) -> HealthDetails {
     match config.app_env {
         AppEnv::Development | AppEnv::Test => HealthDetails::Everybody,
         AppEnv::Production => {

@@ -8,8 +8,8 @@
 //! ```
 //! The loop that leases and settles has a thread of its own, and so has each task: one that never yields holds up nobody.
 
-use std::convert::Infallible;
-use std::future::pending;
+mod reporting;
+
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,8 +18,10 @@ use std::time::Duration;
 use portwright_application::compute::worker::Ending;
 use portwright_application::compute::{Worker, WorkerOptions};
 use portwright_domain::job::{QueueName, WorkerId};
-use portwright_domain::ports::Unobserved;
 use portwright_domain::{ErrorKind, PortError};
+use portwright_http::Exposition;
+use portwright_metrics::{Metrics, Queues, Source, pulse};
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -28,10 +30,12 @@ use crate::config::{Config, Queue};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::lifecycle::Lifecycle;
-use crate::lifeline::{Lifeline, Said};
+use crate::lifeline::Lifeline;
+use crate::metrics::{self, ManagementPort};
 use crate::open_queue::{OpenQueue, away, describe};
 use crate::servers;
-use crate::wiring::{Ambient, Backstage, Program, wire};
+use crate::wiring::{Ambient, App, Backstage, Program, wire};
+use reporting::Reporting;
 
 /// How long a worker waits for a server that is about to start, or a Redis.
 const QUEUE_APPEARS: Duration = Duration::from_mins(1);
@@ -39,8 +43,6 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How long opening the database may take.
 const WIRING: Duration = Duration::from_secs(15);
-/// How often the supervisor hears how busy this worker is, if that changes.
-const REPORT_EVERY: Duration = Duration::from_millis(200);
 /// How long closing the database may take.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -66,19 +68,25 @@ pub async fn run(
     handlers: Handle,
     life: &Lifecycle,
 ) -> Result<Exit, Failure> {
+    // Those that a server started are scraped through it.
+    let management = match role.lifeline {
+        Some(_) => None,
+        None => ManagementPort::take(config).await?,
+    };
     let cut = CancellationToken::new();
     if let Some(line) = &role.lifeline {
         line.hold(cut.clone()).map_err(|error| no_thread(&error))?;
     }
+    let metrics = Arc::new(Metrics::new(program.ambient.clock.clone()));
     let prepare = async {
         let found = queue_that_answers(config, &program.ambient);
         let queue = life.step("find the queue", QUEUE_APPEARS + WIRING, found).await?;
         servers::reach_unless_stopped(config, life).await?;
-        let wiring = wire(config, program, Backstage::without_probes(&queue), false);
+        let wiring = wire(config, program, Backstage::without_probes(&queue, metrics.clone()), false);
         let app = life.step("open the database", WIRING, wiring).await?;
         Ok::<_, Failure>((queue, app))
     };
-    let (OpenQueue { source, patience, .. }, app) = tokio::select! {
+    let (OpenQueue { queue, source, patience }, app) = tokio::select! {
         prepared = prepare => prepared?,
         () = cut.cancelled() => return Ok(Exit::Unavailable),
     };
@@ -92,13 +100,23 @@ pub async fn run(
         ..WorkerOptions::new(role.id)
     };
     let source = app.layers.job_source(source, patience);
-    let worker = Worker::new(source, app.tasks.clone(), Arc::new(Unobserved), options);
+    let worker = Worker::new(source, app.tasks.clone(), metrics.clone(), options);
+    let queues: Arc<dyn Source> = Arc::new(Queues::of(queue));
+    let exposition = metrics::exposition(metrics.clone(), [queues].into_iter().chain(app.store.source()));
+    let management = management.map(|port| operate(port, config, &app, exposition, metrics.clone(), life));
+    let management = management.transpose()?;
     let tasks = app.tasks.keys().map(str::to_owned).collect();
     tracing::debug!(worker = %worker.options().id, "taking jobs");
+    let reporting = Reporting { line: role.lifeline.as_ref(), worker: &worker, metrics: &metrics };
     let ending = tokio::select! {
         ending = work(&worker, life, &cut) => ending,
-        never = report(&worker, role.lifeline.as_ref(), tasks) => match never {},
+        never = reporting.go_on(tasks) => match never {},
     };
+    reporting.end();
+    if let Some(port) = management {
+        // Nobody is kept waiting by a scrape.
+        let _ = timeout(CLOSING, port.close()).await;
+    }
     match ending {
         Ending::Drained => {
             // What is still going on there is nobody's any more.
@@ -113,6 +131,20 @@ pub async fn run(
     }
 }
 
+/// Lets operators see this worker.
+fn operate(
+    listener: TcpListener,
+    config: &Config,
+    app: &App,
+    exposition: Arc<dyn Exposition>,
+    metrics: Arc<Metrics>,
+    life: &Lifecycle,
+) -> Result<ManagementPort, Failure> {
+    let beating = life.soft();
+    life.spawn("pulse", async move { beating.run_until_cancelled(pulse(metrics)).await });
+    ManagementPort::open(listener, config, &app.services, app.ports.ids.clone(), exposition, life.soft())
+}
+
 async fn work(worker: &Worker, life: &Lifecycle, cut: &CancellationToken) -> Ending {
     let hard = life.hard().child_token();
     let mut working = pin!(worker.run(life.soft(), hard.clone()));
@@ -124,22 +156,6 @@ async fn work(worker: &Worker, life: &Lifecycle, cut: &CancellationToken) -> End
         }
     }
     working.await
-}
-
-/// Tells the supervisor what it wants to know.
-async fn report(worker: &Worker, line: Option<&Lifeline>, tasks: Vec<String>) -> Infallible {
-    let Some(line) = line else { return pending().await };
-    line.say(&Said::Ready { tasks });
-    let mut last = worker.tally();
-    loop {
-        sleep(REPORT_EVERY).await;
-        let tally = worker.tally();
-        if tally != last {
-            let running = usize::try_from(tally.running).unwrap_or(usize::MAX);
-            line.say(&Said::Busy { running, settled: tally.settled });
-            last = tally;
-        }
-    }
 }
 
 /// Waits for a queue that answers, with growing pauses. One that can never be ours is not waited for.

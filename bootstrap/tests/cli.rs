@@ -80,13 +80,13 @@ fn every_problem_of_the_configuration_is_reported_and_nothing_is_started() {
     let directory = directory("SESSION_LIFETIME=soon\nCOMPUTE_MIN_WORKER=1\n");
     let mut command = portwright(&directory);
     let (code, stdout, stderr) =
-        run(command.args(["health", "live"]).env("PORT", "http").env("MANAGEMENT_PORT", "9000"));
+        run(command.args(["health", "live"]).env("PORT", "http").env("MANAGEMENT_PORT", "none"));
     assert_eq!((code, stdout.as_str()), (Some(78), ""));
     for expected in [
         "from: PORT=http (environment)",
         "from: SESSION_LIFETIME=soon (.env line 1)",
         "unknown variable COMPUTE_MIN_WORKER, did you mean COMPUTE_MIN_WORKERS?",
-        "MANAGEMENT_PORT is not available in this version",
+        "MANAGEMENT_PORT must be a whole number",
         "4 problems, nothing was started (exit 78)",
     ] {
         assert!(stderr.contains(expected), "{expected} is not in\n{stderr}");

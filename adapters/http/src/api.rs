@@ -5,16 +5,18 @@ use std::sync::Arc;
 use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService};
 use portwright_application::Services;
-use portwright_domain::ports::{Clock, IdGenerator, Quota, RateLimiter, Sealer, TokenIssuer};
+use portwright_domain::ports::{Clock, IdGenerator, Observer, Quota, RateLimiter, Sealer, TokenIssuer};
 use tokio_util::sync::CancellationToken;
 
 use crate::avatars::{self, AvatarsApi};
 use crate::compute::{self, ComputeApi};
 use crate::document::Document;
+use crate::health::{HealthApi, HealthDetails};
 use crate::idempotency::Idempotent;
 use crate::jobs::JobsApi;
-use crate::middleware::{Identify, Protected, Protection, Routes, TrustedProxies, protect};
-use crate::operations::{HealthDetails, OperationsApi};
+use crate::metrics::{Exposition, MetricsApi};
+use crate::middleware::{Identify, Protected, Protection, Routes, Shares, TrustedProxies, protect};
+use crate::operations::OperationsApi;
 use crate::principal::bearer_token;
 use crate::problem::ProblemPages;
 use crate::queues::QueuesApi;
@@ -33,6 +35,8 @@ type Operations = (
     JobsApi,
     QueuesApi,
     ComputeApi,
+    HealthApi,
+    MetricsApi,
     OperationsApi,
     ProblemPages,
 );
@@ -55,6 +59,10 @@ pub struct ApiPorts {
     pub clock: Arc<dyn Clock>,
     /// Identities of requests.
     pub ids: Arc<dyn IdGenerator>,
+    /// Is told of every request.
+    pub observer: Arc<dyn Observer>,
+    /// What was counted, if everybody may see it.
+    pub exposition: Option<Arc<dyn Exposition>>,
 }
 
 /// What the operator decides.
@@ -77,7 +85,7 @@ pub fn api(
     policy: ApiPolicy,
     draining: CancellationToken,
 ) -> Protected {
-    let ApiPorts { tokens, sealer, limiter, clock, ids } = ports;
+    let ApiPorts { tokens, sealer, limiter, clock, ids, observer, exposition } = ports;
     let document = Arc::new(document());
     let routes = Routes::of_document(&document.value)
         .with_limits(avatars::PATH, avatars::LIMITS)
@@ -103,14 +111,14 @@ pub fn api(
         },
         QueuesApi { jobs: services.jobs.clone(), sealer: sealer.clone() },
         ComputeApi { primes: services.primes.clone(), jobs: services.jobs.clone(), sealer },
-        OperationsApi {
+        HealthApi {
             health: services.health.clone(),
             sessions: services.sessions.clone(),
             details: policy.health,
             draining,
-            tokens: tokens.clone(),
-            document: document.clone(),
         },
+        MetricsApi { exposition },
+        OperationsApi { tokens: tokens.clone(), document: document.clone() },
         ProblemPages,
     );
     let identify = identify(tokens, clock.clone());
@@ -122,10 +130,11 @@ pub fn api(
         routes: routes.clone(),
     };
     let ApiPolicy { quota, proxies, limits, .. } = policy;
-    protect(endpoint, Protection { limits, routes, proxies, ids, clock, limiter, quota, identify })
+    let shares = Some(Shares { limiter, quota, clock, identify });
+    protect(endpoint, Protection { limits, routes, proxies, ids, observer, shares })
 }
 
-fn routed(operations: impl OpenApi + 'static) -> Route {
+pub(crate) fn routed(operations: impl OpenApi + 'static) -> Route {
     Route::new().nest_no_strip("/", OpenApiService::new(operations, "", ""))
 }
 

@@ -14,6 +14,7 @@ use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
 use serde_json::{Map, Value, json};
 
 use crate::docs::content_security_policy;
+use crate::middleware::unmetered;
 use crate::parameters::Parameter;
 use crate::preference::PREFER;
 use crate::problem::{PROBLEM_JSON, ProblemCode};
@@ -236,7 +237,7 @@ fn headers_of(status: u16) -> Map<String, Value> {
 }
 
 fn add_answers(path: &str, operation: &mut Value) {
-    let is_exempt = path.starts_with("/health");
+    let is_exempt = unmetered(path);
     let is_post = operation["parameters"].as_array().is_some_and(|parameters| {
         parameters.iter().any(|parameter| parameter["name"] == crate::idempotency::IDEMPOTENCY_KEY)
     });

@@ -11,10 +11,13 @@ mod cursor;
 mod docs;
 mod document;
 mod fields;
+mod health;
 mod idempotency;
 mod jobs;
 mod json;
 mod link;
+mod management;
+mod metrics;
 mod middleware;
 mod moment;
 mod operations;
@@ -36,9 +39,11 @@ mod users;
 
 pub use api::{ApiPolicy, ApiPorts, api, document};
 pub use document::Document;
+pub use health::HealthDetails;
+pub use management::management;
+pub use metrics::Exposition;
 pub use middleware::{
-    ClientAddress, Identify, NetworkInvalid, Protected, Protection, Routes, TrustedProxies, protect,
+    ClientAddress, Identify, NetworkInvalid, Protected, Protection, Routes, Shares, TrustedProxies, protect,
 };
-pub use operations::HealthDetails;
 pub use problem::{FieldError, Problem, ProblemBody, ProblemCode, ProblemPages, ProblemUnknown};
 pub use server::{RouteLimits, Server, ServerLimits};

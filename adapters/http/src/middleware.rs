@@ -3,7 +3,8 @@
 //! A request passes, from the outside in, and its answer from the inside out:
 //!
 //! 1. **identity** – [`RequestId`](request_id), [`ClientAddress`], the route: known before anything can fail
-//! 2. **access line** ([`access_log`]) – one per request, with the final status, also for a client that went away
+//! 2. **access line** ([`access_log`]) and **measure** ([`measure`]) – one per request, with the final status, also for a
+//!    client that went away
 //! 3. **headers** ([`security_headers`]) – on every answer
 //! 4. **rate limit** ([`rate_limit`]) – refused requests go no further, and all that counts shows what is left
 //! 5. **problems** ([`Problem`]) – whatever went wrong inside becomes one
@@ -20,7 +21,7 @@ use poem::endpoint::{DynEndpoint, ToDynEndpoint};
 use poem::error::MethodNotAllowedError;
 use poem::http::{Method, StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Result};
-use portwright_domain::ports::{Clock, IdGenerator, Quota, RateLimiter};
+use portwright_domain::ports::{IdGenerator, Observer};
 use tokio::time::timeout;
 use tracing::Instrument;
 
@@ -32,6 +33,7 @@ mod access_log;
 mod answer;
 mod body;
 mod client_address;
+mod measure;
 mod rate_limit;
 mod request_id;
 mod routes;
@@ -40,8 +42,9 @@ mod security_headers;
 use access_log::AccessLine;
 use answer::Exchange;
 pub use client_address::{ClientAddress, NetworkInvalid, TrustedProxies};
-pub use rate_limit::Identify;
-use rate_limit::RateLimits;
+use measure::Measure;
+pub use rate_limit::{Identify, Shares};
+use rate_limit::{RateLimits, Standing};
 use request_id::RequestId;
 pub(crate) use routes::Route;
 pub use routes::Routes;
@@ -56,14 +59,10 @@ pub struct Protection {
     pub proxies: TrustedProxies,
     /// Makes request ids.
     pub ids: Arc<dyn IdGenerator>,
-    /// Tells when a rate window ends.
-    pub clock: Arc<dyn Clock>,
-    /// Counts requests.
-    pub limiter: Arc<dyn RateLimiter>,
-    /// How many requests a client may send.
-    pub quota: Quota,
-    /// Tells who sends a request.
-    pub identify: Identify,
+    /// Is told of every request but probes and scrapes.
+    pub observer: Arc<dyn Observer>,
+    /// How many requests a client may send; `None` for as many as it likes.
+    pub shares: Option<Shares>,
 }
 
 /// An endpoint behind its layers. It never fails: what went wrong is an answer.
@@ -73,25 +72,27 @@ pub struct Protected {
     routes: Routes,
     proxies: TrustedProxies,
     ids: Arc<dyn IdGenerator>,
-    rates: RateLimits,
+    observer: Arc<dyn Observer>,
+    rates: Option<RateLimits>,
 }
 
 /// Probes and scrapes: they are neither counted nor logged, so that watching the service costs nobody anything.
-fn unmetered(path: &str) -> bool {
+pub(crate) fn unmetered(path: &str) -> bool {
     path == "/metrics" || path == "/health" || path.starts_with("/health/")
 }
 
 /// Puts all layers around `endpoint`.
 #[must_use]
 pub fn protect(endpoint: impl IntoEndpoint<Endpoint: 'static>, protection: Protection) -> Protected {
-    let Protection { limits, routes, proxies, ids, clock, limiter, quota, identify } = protection;
+    let Protection { limits, routes, proxies, ids, observer, shares } = protection;
     Protected {
         endpoint: Box::new(ToDynEndpoint(endpoint.into_endpoint().map_to_response())),
         limits,
         routes,
         proxies,
         ids,
-        rates: RateLimits::new(limiter, quota, clock, identify),
+        rates: shares.map(|shares| RateLimits::new(shares, observer.clone())),
+        observer,
     }
 }
 
@@ -104,11 +105,13 @@ impl Endpoint for Protected {
         let route = self.routes.find(request.uri().path());
         let exchange = Exchange::new(&request, id.clone());
         let line = AccessLine::begin(&request, &id, route);
+        let measure = Measure::begin(&*self.observer, &request, route);
         request.set_data(client);
 
         let mut response = self.counted(request, client, route, &exchange).instrument(line.span()).await;
         id.write(&mut response);
         security_headers::write(&mut response);
+        measure.end(response.status());
         line.end(response.status());
         Ok(response)
     }
@@ -133,7 +136,10 @@ impl Protected {
         route: Option<&Route>,
         exchange: &Exchange,
     ) -> Response {
-        let standing = self.rates.take(&request, client).await;
+        let standing = match &self.rates {
+            Some(rates) => rates.take(&request, client).await,
+            None => Standing::Unknown,
+        };
         let answered = match standing.refused() {
             Some(problem) => Err(problem.into()),
             None => self.answered(request, route).await,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portwright_domain::ports::{
-    Cache, HealthProbe, JobQueue, JobSource, Observer, RateLimiter, Storage, Store,
+    Cache, Event, HealthProbe, JobQueue, JobSource, Observer, RateLimiter, Storage, Store,
 };
 
 use crate::breaker::Breaker;
@@ -96,6 +96,8 @@ impl Layers {
 
     fn guard(&self, name: &'static str, policy: Policy) -> Guard {
         let breaker = Arc::new(Breaker::new(name, policy.thresholds, self.observer.clone()));
+        // A breaker that has never opened is there, too.
+        self.observer.observe(&Event::BreakerChanged { breaker: name, state: breaker.state().as_str() });
         self.breakers.lock().unwrap_or_else(PoisonError::into_inner).push(breaker.clone());
         Guard::new(breaker, self.observer.clone(), policy.deadline)
     }

@@ -30,10 +30,10 @@ pub(super) async fn run(config: &Config, options: &ServeOptions, program: Progra
         let password = admin.made_up.as_ref()?.expose();
         Some(FirstAdminMade { email: &admin.email, password, file: &file })
     });
-    let (took, address) = (began.elapsed(), running.address);
+    let (took, address, metrics) = (began.elapsed(), running.address, running.metrics_at);
     let (app_env, database, workers) = (config.app_env, database.as_str(), config.compute.workers);
     let (queue, storage) = (&describe(&config.queue), &config.storage.to_string());
-    let started = Started { app_env, took, address, database, queue, storage, workers, first_admin };
+    let started = Started { app_env, took, address, metrics, database, queue, storage, workers, first_admin };
     banner::announce(&started, config.log.format);
     Ok(running.ended().await)
 }

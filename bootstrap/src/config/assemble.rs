@@ -36,6 +36,7 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
     let app_env = reader.read(&v::APP_ENV);
     reader.app_env = app_env.unwrap_or(AppEnv::Development);
     let (host, port) = (reader.read(&v::HOST), reader.read(&v::PORT));
+    let management = management(reader, port);
     let data_dir = reader.read(&v::DATA_DIR);
     let database = database(reader, data_dir.as_deref());
     let redis = redis::read(reader);
@@ -60,6 +61,7 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
     let queue = redis::queue(reader, database.as_ref(), redis.as_ref());
     Some(Config {
         app_env: app_env?,
+        management: management.and_then(|port| Some(Listen { host: host.clone()?, port })),
         listen: Listen { host: host?, port: port? },
         database: database?,
         data_dir: data_dir?,
@@ -82,6 +84,18 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
         jobs: jobs?,
         origins: Origins::default(),
     })
+}
+
+fn management(reader: &mut Reader<'_>, port: Option<u16>) -> Option<u16> {
+    let management = reader.read(&v::MANAGEMENT_PORT);
+    if management.is_some_and(|management| management != 0 && Some(management) == port) {
+        reader.refuse(
+            &[&v::PORT.spec, &v::MANAGEMENT_PORT.spec],
+            "PORT and MANAGEMENT_PORT are the same, and clients are not to reach the second",
+            "choose another port for one of them",
+        );
+    }
+    management
 }
 
 fn quota(limit: Option<u32>, window: Option<std::time::Duration>) -> Option<Quota> {

@@ -5,7 +5,6 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::later;
 use super::misspelt::likely;
 use super::reader::{Given, Reading, Setting};
 use super::sources::Origin;
@@ -59,16 +58,11 @@ pub fn one<'a>(reading: &'a Reading, name: &str) -> Result<&'a Setting, Failure>
         })
     });
     found.ok_or_else(|| {
-        let problem = if let Some(later) = later::find(&wanted) {
-            let what = format!("{wanted} is not available in this version, which has no {}", later.feature);
-            Problem::new(what).fix(format!("do without it: in this version {}", later.instead))
-        } else {
-            let problem = Problem::new(format!("there is no variable {wanted}"));
-            problem.fix(match likely(&wanted, Origin::CommandLine("NAME")) {
-                Some(known) => format!("did you mean {known}?"),
-                None => "`portwright config show` lists them".to_owned(),
-            })
-        };
+        let problem = Problem::new(format!("there is no variable {wanted}"));
+        let problem = problem.fix(match likely(&wanted, Origin::CommandLine("NAME")) {
+            Some(known) => format!("did you mean {known}?"),
+            None => "`portwright config show` lists them".to_owned(),
+        });
         Failure::new(Exit::Usage, problem)
     })
 }

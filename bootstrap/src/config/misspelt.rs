@@ -1,10 +1,9 @@
-//! Names that nobody reads: variables of a later version, and those that were meant to be ours.
+//! Names that nobody reads, and that were meant to be ours.
 //!
 //! An environment is full of other programs' variables, so in the process environment a name is only ours if it begins
 //! as ours do, or is long enough for its likeness to be no accident. The `.env` file is our own: there every likeness
 //! counts. Values are not shown, since a misspelt secret is a secret too.
 
-use super::later::{self, LATER};
 use super::sources::{Entry, Origin, Sources};
 use super::variables::ALL;
 use crate::failure::Problem;
@@ -25,15 +24,6 @@ fn problem(entry: &Entry) -> Option<Problem> {
         return None;
     }
     let place = format!("{name} ({})", entry.origin);
-    if let Some(later) = later::find(name) {
-        if entry.value.as_deref() == Some("") {
-            return None;
-        }
-        let what = format!("{name} is not available in this version, which has no {}", later.feature);
-        return Some(
-            Problem::new(what).from(place).fix(format!("remove it: in this version {}", later.instead)),
-        );
-    }
     if let Some(known) = likely(name, entry.origin) {
         let what = format!("unknown variable {name}, did you mean {known}?");
         return Some(Problem::new(what).from(place).fix(format!("rename it to {known}, or remove it")));
@@ -88,7 +78,7 @@ fn known_names() -> impl Iterator<Item = String> {
     let read = ALL.iter().flat_map(|spec| spec.names().map(move |name| (name, spec.secret)));
     let read =
         read.flat_map(|(name, secret)| [Some(name.to_owned()), secret.then(|| format!("{name}_FILE"))]);
-    read.flatten().chain(LATER.iter().flat_map(|later| later.names).map(|&name| name.to_owned()))
+    read.flatten()
 }
 
 /// What Kubernetes tells every pod about a service named `redis`: `REDIS_SERVICE_HOST`, `REDIS_PORT=tcp://…`,

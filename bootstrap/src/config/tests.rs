@@ -170,13 +170,13 @@ fn values_that_make_no_sense_are_refused_with_the_reason() {
 #[test]
 fn all_problems_are_reported_at_once() {
     let environment = [("PORT", "x"), ("SESSION_IDLE_TIMEOUT", "x"), ("COMPUTE_MIN_WORKER", "1")];
-    let printed = problems(read(&[], &environment, "not a line\nSESSION_LIFETIME=y\nMANAGEMENT_PORT=9000"));
+    let printed = problems(read(&[], &environment, "not a line\nSESSION_LIFETIME=y\nMANAGEMENT_PORT=z"));
     for expected in [
         "PORT=x (environment)",
         "SESSION_IDLE_TIMEOUT=x (environment)",
         "SESSION_LIFETIME=y (.env line 2)",
         "unknown variable COMPUTE_MIN_WORKER, did you mean COMPUTE_MIN_WORKERS?",
-        "MANAGEMENT_PORT is not available in this version, which has no metrics",
+        "MANAGEMENT_PORT=z (.env line 3)",
         ".env line 1",
         "6 problems, nothing was started (exit 78)",
     ] {
@@ -240,11 +240,13 @@ fn a_secret_may_be_in_a_file() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_refused_unless_it_is_set_to_nothing() {
-    let printed = problems(in_environment(&[("MANAGEMENT_PORT", "hunter2")]));
-    assert!(printed.contains("MANAGEMENT_PORT is not available in this version"), "{printed}");
-    assert!(!printed.contains("hunter2"), "{printed}");
-    config(in_environment(&[("MANAGEMENT_PORT", ""), ("REDIS_URL", "")]));
+fn operators_have_a_port_of_their_own_or_none() {
+    assert_eq!(config(in_environment(&[("MANAGEMENT_PORT", "")])).management, None);
+    let given = config(in_environment(&[("MANAGEMENT_PORT", "9090"), ("HOST", "127.0.0.2")]));
+    assert_eq!(given.management, Some(Listen { host: "127.0.0.2".to_owned(), port: 9090 }));
+    let printed = problems(in_environment(&[("PORT", "8080"), ("MANAGEMENT_PORT", "8080")]));
+    assert!(printed.contains("PORT and MANAGEMENT_PORT are the same"), "{printed}");
+    config(in_environment(&[("PORT", "0"), ("MANAGEMENT_PORT", "0")]));
 }
 
 #[test]
@@ -325,9 +327,7 @@ fn explain_knows_aliases_and_files_and_suggests_what_was_meant() {
     for (name, found) in [("node_env", "APP_ENV"), ("JWT_SECRET_FILE", "JWT_SECRET"), ("PORT", "PORT")] {
         assert_eq!(explain::one(&reading, name).expect("a variable").spec.name, found);
     }
-    for (name, hint) in
-        [("PROT", "did you mean PORT?"), ("MANAGEMENT_PORT", "no metrics"), ("ZZZ", "config show")]
-    {
+    for (name, hint) in [("PROT", "did you mean PORT?"), ("ZZZ", "config show")] {
         let failure = explain::one(&reading, name).expect_err("no variable");
         assert_eq!(failure.exit(), Exit::Usage);
         assert!(failure.to_string().contains(hint), "{failure}");

@@ -37,6 +37,7 @@ pub static ALL: &[&Spec] = &[
     &APP_ENV.spec,
     &HOST.spec,
     &PORT.spec,
+    &MANAGEMENT_PORT.spec,
     &DATA_DIR.spec,
     &DATABASE_URL.spec,
     &DATABASE_REPLICA_URLS.spec,
@@ -125,6 +126,14 @@ pub(super) static PORT: Variable<u16> = Variable::new(
     |text| parse::number(text, 0..=65_535),
     Is("3000"),
     "The port to listen on; 0 takes one that is free.",
+);
+
+pub(super) static MANAGEMENT_PORT: Variable<u16> = Variable::new(
+    "MANAGEMENT_PORT",
+    "a whole number from 0 to 65535",
+    |text| parse::number(text, 0..=65_535),
+    Unset("/health is on PORT alone, and /metrics, too, but in production nowhere"),
+    "A port of HOST for operators: /metrics and /health, never limited. Workers started by hand have it as well.",
 );
 
 pub(super) static DATA_DIR: Variable<PathBuf> = Variable::new(

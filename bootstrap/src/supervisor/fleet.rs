@@ -135,6 +135,8 @@ impl Fleet {
                 (child.stage, _) = child.stage.after(Step::SaysReady, now);
             }
             Said::Busy { running, settled } => (child.running, child.settled) = (running, settled),
+            // Of all that a child ever was; nothing is decided by it.
+            Said::Counted(_) => {}
         }
     }
 

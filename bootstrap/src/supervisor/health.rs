@@ -14,7 +14,9 @@ use super::stage::Stage;
 pub(super) struct Roster {
     /// One phrase for each process.
     processes: Vec<String>,
-    ready: usize,
+    pub(super) starting: usize,
+    pub(super) ready: usize,
+    pub(super) draining: usize,
     running: usize,
     /// What they can do, once one of them has said so.
     tasks: Vec<String>,
@@ -25,10 +27,13 @@ pub(super) struct Roster {
 impl Roster {
     pub(super) fn of(fleet: &Fleet, now: Instant) -> Self {
         let children = || fleet.children();
+        let count = |is_it: fn(Stage) -> bool| children().filter(|child| is_it(child.stage)).count();
         let tasks = children().map(|child| &child.tasks).max_by_key(|tasks| tasks.len());
         Self {
             processes: children().map(describe).collect(),
-            ready: children().filter(|child| matches!(child.stage, Stage::Ready { .. })).count(),
+            starting: count(|stage| matches!(stage, Stage::Starting { .. })),
+            ready: count(|stage| matches!(stage, Stage::Ready { .. })),
+            draining: count(|stage| matches!(stage, Stage::Draining { .. })),
             running: fleet.running(),
             tasks: tasks.cloned().unwrap_or_default(),
             troubles: fleet.troubles(now),
@@ -57,7 +62,7 @@ impl HealthProbe for WorkersHealth {
     }
 
     async fn check(&self) -> Health {
-        let Roster { processes, ready, running, tasks, troubles } = self.0.borrow().clone();
+        let Roster { processes, ready, running, tasks, troubles, .. } = self.0.borrow().clone();
         let mut health = Health::pass()
             .with("ready", ready.to_string())
             .with("running", running.to_string())

@@ -11,19 +11,25 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use portwright_domain::job::WorkerId;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::stage::Order;
 use crate::lifeline::Said;
 
 /// The longest line that is read at once; a longer one makes no sense, in pieces.
 const LONGEST_LINE: u64 = 64 * 1024;
+
+/// How long reading may take what a child said before it ended: it is there already, unless a process of a task has the line,
+/// too, and goes on.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// At its start the allocator of the product reserves a gibibyte to write to, which counts against a limit although
 /// nothing is in it. This is how it is told to be content with less.
@@ -87,39 +93,50 @@ impl Process {
         loop {
             tokio::select! {
                 biased;
-                status = self.child.wait() => return status,
+                status = self.child.wait() => {
+                    let _ = timeout(LAST_WORDS, self.hear_out(&mut text, &hear)).await;
+                    return status;
+                }
                 Some(order) = orders.recv() => {
-                    if let Err(error) = self.obey(order) {
+                    if let Err(error) = self.obey(order).await {
                         tracing::warn!(%error, ?order, "a worker cannot be told");
                     }
                 }
                 more = read_line(self.line.as_mut(), &mut text) => {
-                    if more {
-                        // What cannot be read is no news: a task wrote to the line, which is its standard input.
-                        let _ = serde_json::from_slice(&text).map(&hear);
-                    } else {
-                        self.line = None;
-                    }
-                    text.clear();
+                    if more { understand(&mut text, &hear) } else { self.line = None }
                 }
             }
         }
     }
 
-    fn obey(&mut self, order: Order) -> io::Result<()> {
+    /// Reads what the child said before it ended.
+    async fn hear_out(&mut self, text: &mut Vec<u8>, hear: impl Fn(Said)) {
+        while self.line.is_some() && read_line(self.line.as_mut(), text).await {
+            understand(text, &hear);
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> io::Result<()> {
         match order {
             Order::Terminate => {
                 // No number: it was waited for, so there is nobody to tell.
                 let pid = self.pid().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
                 pid.map_or(Ok(()), |pid| Ok(kill_process(pid, Signal::TERM)?))
             }
-            Order::Hurry => {
-                self.line = None;
-                Ok(())
-            }
+            // It can still say what it did.
+            Order::Hurry => match &mut self.line {
+                Some(line) => line.get_mut().shutdown().await,
+                None => Ok(()),
+            },
             Order::Kill => self.child.start_kill(),
         }
     }
+}
+
+/// What cannot be read is no news: a task wrote to the line, which is its standard input.
+fn understand(text: &mut Vec<u8>, hear: impl Fn(Said)) {
+    let _ = serde_json::from_slice(text).map(hear);
+    text.clear();
 }
 
 /// Reads on to the end of the line; false where there is nothing more to come. What was read is kept in `text` if this

@@ -53,6 +53,19 @@ impl End {
     }
 }
 
+impl End {
+    /// In a word, for metrics.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Stuck => "stuck",
+            Self::Refused(_) | Self::Exited(_) => "exited",
+            Self::Killed(_) => "killed",
+            Self::NotStarted => "not_started",
+        }
+    }
+}
+
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

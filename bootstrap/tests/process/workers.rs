@@ -7,6 +7,7 @@ mod crashes;
 mod crew;
 mod kills;
 mod limits;
+mod metrics;
 mod outages;
 mod redis;
 mod server_kills;
@@ -180,7 +181,7 @@ impl Trace {
 }
 
 /// Waits until something is true.
-async fn until(what: &str, mut is_true: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_true: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !is_true().await {
             sleep(Duration::from_millis(5)).await;

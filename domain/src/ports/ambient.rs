@@ -29,6 +29,19 @@ pub trait Observer: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// A request came in. Each is followed by one [`Event::RequestServed`].
+    RequestBegan,
+    /// A request was answered, or its client did not wait for that.
+    RequestServed {
+        /// The method, or `_OTHER` for one that clients made up.
+        method: &'a str,
+        /// The template of the path; `None` if there is no such path.
+        route: Option<&'a str>,
+        /// The status of the answer; 499 if nobody waited for it.
+        status: u16,
+        /// How long it took.
+        took: Duration,
+    },
     /// A transaction lost a race and starts over.
     TransactionRetried {
         /// What it was doing.
@@ -52,7 +65,7 @@ pub enum Event<'a> {
         /// How it failed, if it did.
         error: Option<ErrorKind>,
     },
-    /// The breaker before a port changed its state.
+    /// The breaker before a port changed its state, or was made.
     BreakerChanged {
         /// The breaker, such as `cache`.
         breaker: &'a str,
@@ -93,6 +106,15 @@ pub enum Event<'a> {
         /// Its task.
         task: &'a str,
     },
+    /// A job began to run for the first time.
+    JobStarted {
+        /// Its queue.
+        queue: &'a str,
+        /// Its task.
+        task: &'a str,
+        /// Since when it could have, by the clock of whoever enqueued it.
+        due: Timestamp,
+    },
     /// A job ended, or one of its tries did.
     JobFinished {
         /// Its queue.
@@ -108,6 +130,11 @@ pub enum Event<'a> {
     LeaseLost {
         /// The task.
         task: &'a str,
+    },
+    /// A worker process ended, and another follows.
+    WorkerReplaced {
+        /// What it ended of, in a word.
+        reason: &'a str,
     },
 }
 

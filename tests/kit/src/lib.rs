@@ -10,6 +10,7 @@ pub mod ids;
 pub mod noise;
 pub mod pictures;
 pub mod proxy;
+pub mod scrape;
 pub mod servers;
 pub mod size;
 
@@ -17,4 +18,5 @@ pub use clock::ManualClock;
 pub use contract::{Fixture, broken_promises};
 pub use ids::SequentialIds;
 pub use noise::Noise;
+pub use scrape::Scrape;
 pub use size::sized;

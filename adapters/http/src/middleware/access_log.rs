@@ -2,16 +2,14 @@
 //! people: what identifies a request is its id.
 
 use poem::Request;
-use poem::http::{Method, StatusCode};
+use poem::http::StatusCode;
 use tokio::time::Instant;
 use tracing::{Span, info, info_span};
 
+use super::measure::{CLIENT_GONE, method_name};
 use super::request_id::RequestId;
 use super::routes::Route;
 use super::unmetered;
-
-/// What nginx made the name for a client that did not wait for its answer.
-const CLIENT_GONE: u16 = 499;
 
 /// The line of a request that is being answered.
 pub(super) struct AccessLine {
@@ -28,7 +26,7 @@ impl AccessLine {
         let span = info_span!(
             "request",
             request_id = id.as_str(),
-            method = method(request.method()),
+            method = method_name(request.method()),
             route = route.map_or(path, Route::template),
         );
         Self { span, started: Instant::now(), silent: unmetered(path), status: CLIENT_GONE }
@@ -51,21 +49,5 @@ impl Drop for AccessLine {
         }
         let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(parent: &self.span, status = self.status, duration_ms, "answered");
-    }
-}
-
-/// Clients can invent methods; the log and its readers should not have to cope with them.
-fn method(method: &Method) -> &str {
-    match *method {
-        Method::GET
-        | Method::HEAD
-        | Method::POST
-        | Method::PUT
-        | Method::PATCH
-        | Method::DELETE
-        | Method::OPTIONS
-        | Method::TRACE
-        | Method::CONNECT => method.as_str(),
-        _ => "OTHER",
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use poem::http::{HeaderName, HeaderValue, header};
 use poem::{Request, Response};
 use portwright_domain::error::{ErrorKind, PortError};
-use portwright_domain::ports::{Clock, Decision, Quota, RateKey, RateLimiter};
+use portwright_domain::ports::{Clock, Decision, Event, Observer, Quota, RateKey, RateLimiter};
 use portwright_domain::user::UserId;
 use tokio::time::timeout;
 
@@ -28,12 +28,22 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 const ALMOST_A_SECOND: Duration = Duration::from_micros(999_999);
 
+/// What each client has a share of, and how that is found out.
+pub struct Shares {
+    /// Counts requests.
+    pub limiter: Arc<dyn RateLimiter>,
+    /// How many of them a client may send.
+    pub quota: Quota,
+    /// Tells when a window ends.
+    pub clock: Arc<dyn Clock>,
+    /// Tells who sends a request.
+    pub identify: Identify,
+}
+
 /// Counts the requests of each client.
 pub(super) struct RateLimits {
-    limiter: Arc<dyn RateLimiter>,
-    quota: Quota,
-    clock: Arc<dyn Clock>,
-    identify: Identify,
+    shares: Shares,
+    observer: Arc<dyn Observer>,
     /// Whether the last answer of the limiter was none; what is logged is the change.
     unavailable: AtomicBool,
 }
@@ -54,13 +64,8 @@ pub(super) enum Standing {
 }
 
 impl RateLimits {
-    pub(super) fn new(
-        limiter: Arc<dyn RateLimiter>,
-        quota: Quota,
-        clock: Arc<dyn Clock>,
-        identify: Identify,
-    ) -> Self {
-        Self { limiter, quota, clock, identify, unavailable: AtomicBool::new(false) }
+    pub(super) fn new(shares: Shares, observer: Arc<dyn Observer>) -> Self {
+        Self { shares, observer, unavailable: AtomicBool::new(false) }
     }
 
     /// Takes a request from the share of its user, or else of its address. A limiter that cannot tell refuses
@@ -69,12 +74,13 @@ impl RateLimits {
         if unmetered(request.uri().path()) {
             return Standing::Unknown;
         }
-        let client = match (self.identify)(request) {
+        let Shares { limiter, quota, clock, identify } = &self.shares;
+        let client = match identify(request) {
             Some(user) => format!("user:{user}"),
             None => format!("address:{}", client.network()),
         };
         let key = RateKey { policy: POLICY, client };
-        let decided = timeout(PATIENCE, self.limiter.take(&key, self.quota)).await;
+        let decided = timeout(PATIENCE, limiter.take(&key, *quota)).await;
         let decided = decided.unwrap_or_else(|_elapsed| {
             Err(PortError::new(ErrorKind::Unavailable, "rate_limiter.take", "no answer in time"))
         });
@@ -84,9 +90,10 @@ impl RateLimits {
                 if was_unavailable {
                     tracing::info!("the rate limiter answers again");
                 }
+                self.observer.observe(&Event::LimitChecked { policy: POLICY, allowed: decision.allowed });
                 // Rounded up, so that nobody comes back too early.
-                let resets_at = self.clock.now().plus(decision.reset_after + ALMOST_A_SECOND).unix_seconds();
-                Standing::Known { decision, quota: self.quota, resets_at }
+                let resets_at = clock.now().plus(decision.reset_after + ALMOST_A_SECOND).unix_seconds();
+                Standing::Known { decision, quota: *quota, resets_at }
             }
             Err(error) => {
                 if !was_unavailable {

@@ -10,11 +10,11 @@ use poem::{Body, IntoResponse, Request, Response};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Binary, Json, PlainText};
 use poem_openapi::{Object, OpenApi, OpenApiService};
-use portwright_domain::ports::{Quota, RateLimiter};
+use portwright_domain::ports::{Observer, Quota, RateLimiter, Unobserved};
 use portwright_domain::user::UserId;
 use portwright_http::{
     Problem, ProblemCode, ProblemPages, Protected, Protection, RouteLimits, Routes, Server, ServerLimits,
-    protect,
+    Shares, protect,
 };
 use portwright_memory::MemoryRateLimiter;
 use portwright_testkit::{ManualClock, SequentialIds};
@@ -134,12 +134,19 @@ pub(crate) struct Setup {
     pub(crate) quota: Quota,
     pub(crate) proxies: &'static str,
     pub(crate) limiter: Option<Arc<dyn RateLimiter>>,
+    pub(crate) observer: Arc<dyn Observer>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let quota = Quota { limit: 1_000_000, window: Duration::from_mins(1) };
-        Self { limits: ServerLimits::default(), quota, proxies: "", limiter: None }
+        Self {
+            limits: ServerLimits::default(),
+            quota,
+            proxies: "",
+            limiter: None,
+            observer: Arc::new(Unobserved),
+        }
     }
 }
 
@@ -158,10 +165,15 @@ impl Setup {
                 routes: Routes::of_document(&document).with_limits("/small", small),
                 proxies: self.proxies.parse().expect("networks"),
                 ids: Arc::new(SequentialIds::default()),
-                clock: clock.clone(),
-                limiter: self.limiter.unwrap_or_else(|| Arc::new(MemoryRateLimiter::new(1_000, clock))),
-                quota: self.quota,
-                identify: Arc::new(identify),
+                observer: self.observer,
+                shares: Some(Shares {
+                    limiter: self
+                        .limiter
+                        .unwrap_or_else(|| Arc::new(MemoryRateLimiter::new(1_000, clock.clone()))),
+                    quota: self.quota,
+                    clock,
+                    identify: Arc::new(identify),
+                }),
             },
         );
         (app, signals)

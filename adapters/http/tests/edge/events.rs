@@ -73,7 +73,9 @@ impl Scene {
         queue.enqueue(std::slice::from_ref(&job)).await.expect("there is room");
 
         let draining = CancellationToken::new();
-        let ports = ApiPorts { tokens, sealer, limiter, clock: clock as Arc<dyn Clock>, ids };
+        let (observer, exposition) = (Arc::new(Unobserved), None);
+        let clock: Arc<dyn Clock> = clock;
+        let ports = ApiPorts { tokens, sealer, limiter, clock, ids, observer, exposition };
         let policy = ApiPolicy {
             quota: QUOTA,
             proxies: TrustedProxies::default(),

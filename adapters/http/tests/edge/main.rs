@@ -7,6 +7,7 @@ mod client;
 mod events;
 mod framing;
 mod layers;
+mod measures;
 mod problems;
 mod server_limits;
 mod shutdown;

@@ -85,14 +85,18 @@ impl Stage {
         let recorder = Arc::new(Recorder::default());
         let layers = Layers::new(recorder.clone());
         let (question, commit) = (policy.deadline, policy.deadline * 2);
-        Self {
+        let stage = Self {
             cache: layers.cache(flaky.clone(), policy),
             store: layers.store(flaky_store.clone(), StorePolicy { policy, question, commit }),
             flaky,
             flaky_store,
             recorder,
             health: layers.health(),
-        }
+        };
+        let made =
+            ["cache", "store.writes", "store.strong", "store.reads"].map(|it| format!("{it} is closed"));
+        assert_eq!(stage.recorder.take(), made, "a breaker tells how it is as soon as it is there");
+        stage
     }
 
     pub(crate) async fn get(&self) -> Result<(), PortError> {

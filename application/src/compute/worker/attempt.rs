@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use portwright_domain::ErrorKind;
 use portwright_domain::job::{Lease, LeasedJob, QueueName, TaskName};
-use portwright_domain::ports::JobSource;
 use portwright_domain::ports::job_queue::{Settlement, Verdict};
+use portwright_domain::ports::{Event, JobSource, Observer};
+use portwright_domain::{ErrorKind, Timestamp};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinError};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -60,6 +60,7 @@ pub(super) struct Tools {
     pub(super) draining: CancellationToken,
     pub(super) handlers: Handle,
     pub(super) grace: Duration,
+    pub(super) observer: Arc<dyn Observer>,
 }
 
 /// What is to be settled of a job, as far as the worker is concerned.
@@ -101,12 +102,21 @@ impl Attempt {
         Done { settlement, ran: Some(ran), stuck }
     }
 
+    /// Later tries wait for other reasons, and nobody knows here since when.
+    fn observe_start(&self, enqueued_at: Timestamp) {
+        let LeasedJob { job, attempt: 1, .. } = &self.leased else { return };
+        let due = job.scheduled_for.map_or(enqueued_at, |time| time.max(enqueued_at));
+        let (queue, task) = (job.queue.as_str(), job.task.as_str());
+        self.tools.observer.observe(&Event::JobStarted { queue, task, due });
+    }
+
     async fn end(&self, started: Instant) -> End {
         let job = &self.leased.job;
         let envelope = match Envelope::open(&job.payload) {
             Ok(envelope) => envelope,
             Err(invalid) => return End::Ended(TaskEnd::PayloadInvalid(invalid)),
         };
+        self.observe_start(envelope.meta.enqueued_at);
         let Some(served) = self.tools.registry.find(job.task.as_str()) else {
             // A source that keeps its promise never leases it to this worker.
             return End::Ended(TaskEnd::PayloadInvalid(envelope.args.refused()));

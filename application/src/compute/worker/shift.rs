@@ -74,6 +74,7 @@ impl<'w> Shift<'w> {
             draining: CancellationToken::new(),
             handlers: options.handlers.clone().unwrap_or_else(Handle::current),
             grace: options.grace,
+            observer: worker.observer.clone(),
         };
         let want = LeaseRequest {
             worker: options.id.clone(),
@@ -340,9 +341,7 @@ impl Shift<'_> {
 
     fn settled(&self, done: &Done, settled: Settled) {
         let (counts, observer) = (&self.worker.counts, &self.worker.observer);
-        let Some(Ran { task, queue, took }) = &done.ran else {
-            return;
-        };
+        let Some(Ran { task, queue, took }) = &done.ran else { return };
         let (task, queue, took) = (task.as_str(), queue.as_str(), *took);
         match settled {
             Settled::Accepted => {

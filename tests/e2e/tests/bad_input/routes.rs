@@ -43,7 +43,7 @@ async fn an_unknown_path_is_a_problem_like_any_other() {
         "/.env",
         "/.git/config",
         "/admin",
-        "/metrics",
+        "/metric",
         "/favicon.ico",
         "/robots.txt",
         "/index.html",

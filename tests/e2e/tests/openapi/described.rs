@@ -97,9 +97,9 @@ impl<'a> Described<'a> {
     }
 }
 
-/// Signing out changes nothing if the token is another's, reads have a token only where replicas answer, and health, which
-/// is not counted, shares the descriptions of problems with everybody else.
+/// Signing out changes nothing if the token is another's, reads have a token only where replicas answer, and health and
+/// metrics, which are not counted, share the descriptions of problems with everybody else.
 fn may_be_absent(header: &str, what: &str) -> bool {
     (header == "consistency-token" && (what.contains("/auth/logout") || what.starts_with("GET ")))
-        || (header.contains("ratelimit") && what.contains("/health"))
+        || (header.contains("ratelimit") && ["/health", "/metrics"].iter().any(|it| what.contains(it)))
 }

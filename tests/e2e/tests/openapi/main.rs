@@ -171,7 +171,7 @@ async fn the_router_knows_no_method_and_no_path_that_is_not_documented() {
         "/",
         "/api",
         "/v1",
-        "/metrics",
+        "/metric",
         "/debug",
         "/debug/pprof",
         "/admin",

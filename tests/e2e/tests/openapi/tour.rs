@@ -7,7 +7,7 @@ mod transfers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use portwright::config::Registration;
+use portwright::config::{AppEnv, Registration};
 use portwright_e2e::app::{ADMIN, PASSWORD, new_user};
 use portwright_e2e::{Answer, Caller, TestApp};
 use reqwest::Method;
@@ -234,6 +234,7 @@ async fn service(app: &TestApp, tourist: &mut Tourist) {
         "GET /health",
         "GET /health/live",
         "GET /health/ready",
+        "GET /metrics",
         "GET /.well-known/jwks.json",
         "GET /openapi.json",
         "GET /openapi.yaml",
@@ -243,6 +244,8 @@ async fn service(app: &TestApp, tourist: &mut Tourist) {
         tourist.ask(&nobody, what, Value::Null, 200).await;
     }
     tourist.ask(&nobody, "GET /problems/nothing", Value::Null, 404).await;
+    let production = TestApp::with(|config| config.app_env = AppEnv::Production).await;
+    tourist.ask(&production.nobody(), "GET /metrics", Value::Null, 404).await;
 }
 
 /// What the edge says to any request, to every operation.
@@ -283,7 +286,7 @@ async fn limits(tourist: &mut Tourist) {
     let nobody = app.nobody();
     nobody.get("/.well-known/jwks.json").await.expect(200);
     for (template, method, _) in operations(&document) {
-        if !template.starts_with("/health") {
+        if !template.starts_with("/health") && template != "/metrics" {
             tourist.ask(&nobody, &format!("{method} {template}"), Value::Null, 429).await;
         }
     }
