@@ -52,7 +52,7 @@ pub struct Reconciled {
 /// What is to be done about one job.
 enum Finding {
     Finished(JobId),
-    Lost(NewJob),
+    Lost(Box<NewJob>),
     AtWork,
 }
 
@@ -119,7 +119,7 @@ impl Reconciler {
         for finding in findings.try_collect::<Vec<_>>().await? {
             match finding {
                 Finding::Finished(job) => finished.push(job),
-                Finding::Lost(job) => lost.push(job),
+                Finding::Lost(job) => lost.push(*job),
                 Finding::AtWork => {}
             }
         }
@@ -149,7 +149,7 @@ impl Reconciler {
             Some(known) if known.state.is_terminal() => Finding::Finished(id),
             Some(_) => Finding::AtWork,
             None if self.queue.removed(id).await?.is_some() => Finding::Finished(id),
-            None => Finding::Lost(job),
+            None => Finding::Lost(Box::new(job)),
         })
     }
 }

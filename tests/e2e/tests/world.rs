@@ -1,7 +1,5 @@
 //! The world that a run names is the one that it has: nothing passes in another one by mistake.
 
-#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
-
 use portwright_e2e::{TestApp, World};
 use serde_json::{Value, json};
 
