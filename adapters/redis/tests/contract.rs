@@ -23,7 +23,7 @@ fn fixture<P: ?Sized>(port: Arc<P>, server: Redis) -> Fixture<P> {
     let hand = clock.clone();
     Fixture::new(port).with_time(clock, move |by| {
         hand.advance(by);
-        server.pass(by);
+        server.pass("*", by);
         Box::pin(std::future::ready(()))
     })
 }

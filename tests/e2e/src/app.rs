@@ -91,9 +91,10 @@ impl TestApp {
         self.home.stored_files(folder)
     }
 
-    /// Moves the clock that everything in the server asks.
+    /// Moves the clock that everything in the server asks, and what goes by that of Redis.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+        self.home.pass(by);
     }
 
     /// The time in the server.

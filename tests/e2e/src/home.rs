@@ -1,8 +1,9 @@
 //! [`Home`]: what one app has to itself in its world, and what is found in there. It is gone with the app.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use portwright::config::{self, Config, Database, Queue, Secret, Storage};
+use portwright::config::{self, Config, Database, Queue, Secret, Sharing, Storage};
 use portwright_domain::ports::Clock;
 use portwright_storage::S3Config;
 use portwright_testkit::servers::{Postgres, Redis, S3};
@@ -44,6 +45,15 @@ impl Home {
         }
     }
 
+    /// Lets time pass for what is counted and remembered in Redis, where that goes by the time of Redis.
+    pub(crate) fn pass(&self, time: Duration) {
+        if let Some(OwnKeys { redis, namespace }) = &self.keys {
+            for kept in ["limit", "cache"] {
+                redis.pass(&format!("{{{namespace}}}:{kept}:*"), time);
+            }
+        }
+    }
+
     /// The defaults of a server that lives here.
     pub(crate) fn config(&self) -> Config {
         let mut config = Config::embedded(self.directory.path());
@@ -51,6 +61,7 @@ impl Home {
         stand_on(&mut config, urls, self.files.as_ref());
         if let Some(OwnKeys { redis, namespace }) = &self.keys {
             config.queue = queue_in(redis, namespace);
+            config.sharing = Sharing::Redis(keys_in(redis, namespace));
         }
         config
     }
@@ -101,8 +112,12 @@ pub fn stand_on(config: &mut Config, urls: Vec<String>, files: Option<&S3>) {
 /// A queue in this Redis, with keys that begin with this.
 #[must_use]
 pub fn queue_in(redis: &Redis, namespace: &str) -> Queue {
+    Queue::Redis(keys_in(redis, namespace))
+}
+
+fn keys_in(redis: &Redis, namespace: &str) -> config::Redis {
     let urls = vec![Secret::new(redis.url())];
-    Queue::Redis(config::Redis { urls, namespace: namespace.to_owned(), may_lose_jobs: false })
+    config::Redis { urls, namespace: namespace.to_owned(), may_lose_jobs: false }
 }
 
 fn bucket_of(files: &S3) -> S3Config {

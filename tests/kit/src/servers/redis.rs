@@ -109,11 +109,11 @@ impl Redis {
         self.shell.ask(&format!("command {command}")).trim_end().to_owned()
     }
 
-    /// Lets time pass for everything that expires, and for nothing else.
-    pub fn pass(&self, time: Duration) {
-        let script = "for _, key in ipairs(redis.call('KEYS', '*')) do local left = redis.call('PTTL', key) if left >= 0 \
+    /// Lets time pass for everything that expires and whose name matches this pattern, and for nothing else.
+    pub fn pass(&self, pattern: &str, time: Duration) {
+        let script = "for _, key in ipairs(redis.call('KEYS', ARGV[2])) do local left = redis.call('PTTL', key) if left >= 0 \
              then redis.call('PEXPIRE', key, left - ARGV[1]) end end";
-        self.command(&format!("EVAL \"{script}\" 0 {}", time.as_millis()));
+        self.command(&format!("EVAL \"{script}\" 0 {} {pattern}", time.as_millis()));
     }
 
     /// Ends the server; [`Redis::start`] brings it back.
