@@ -1,9 +1,9 @@
 //! Transactions that start over when they lose a race.
 //!
 //! A unit of work that answers `Contended` did nothing, so the same work may be tried again from its start: with
-//! decorrelated jitter, ten times at most, within five seconds. Whoever has lost five races works alone in this process, so
-//! that somebody always comes through. It is a loop, not a closure, because closures that
-//! borrow a unit of work across an await do not compile as `Send` (decision record 4).
+//! decorrelated jitter, ten times at most, within five seconds. Whoever has lost five races works alone in this process,
+//! so that the same ones do not lose for ever. It is a loop, not a closure, because closures that borrow a unit of work
+//! across an await do not compile as `Send` (decision record 4).
 //!
 //! Only what happens inside the unit of work is repeated. Hash passwords and issue tokens outside of it.
 
@@ -22,7 +22,7 @@ const MOST_TRIES: u32 = 10;
 /// Tries beside others.
 const TRIES_IN_COMPANY: u32 = 5;
 /// Nobody waits longer than this for others to end before working alone, or for who works alone.
-const LONGEST_TURN: Duration = Duration::from_millis(100);
+const LONGEST_TURN: Duration = Duration::from_secs(1);
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
@@ -163,7 +163,7 @@ impl Attempts<'_> {
         }
     }
 
-    /// Waits for company that may be had, or for the others to end.
+    /// Waits for those who work alone to end; after five lost races, for everybody.
     async fn turn(&self) -> Option<Turn> {
         let company = self.transactions.company.clone();
         let turn = async {

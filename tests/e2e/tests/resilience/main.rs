@@ -6,6 +6,7 @@
 mod database;
 mod files;
 mod queue;
+mod transfers;
 
 use std::time::Duration;
 
