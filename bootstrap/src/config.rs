@@ -86,6 +86,8 @@ pub struct Config {
     pub sharing: Sharing,
     /// So many servers share the limits; while Redis is away, each grants that part of them.
     pub servers: NonZeroU32,
+    /// How long Redis may take to count a request.
+    pub limiter_timeout: Duration,
     /// How jobs are run.
     pub compute: Compute,
     /// How the queue treats them.

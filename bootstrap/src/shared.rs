@@ -56,7 +56,11 @@ impl Shared {
                 let limiter = Arc::new(RedisRateLimiter::on(&connection));
                 Ok(Self {
                     cache: layers.cache(Arc::new(RedisCache::on(&connection)), Patience::CACHE),
-                    limiter: layers.shared_rate_limiter(limiter, Patience::RATE_LIMITER, fallback),
+                    limiter: layers.shared_rate_limiter(
+                        limiter,
+                        Patience::rate_limiter(config.limiter_timeout),
+                        fallback,
+                    ),
                     health: dispensable(RedisHealth::on(&connection)),
                 })
             }

@@ -68,11 +68,13 @@ impl Policy {
         thresholds: Thresholds::DEFAULT.slow_after(Duration::from_millis(10)),
     };
 
-    /// A rate limiter over a network: 10 ms, and slow after 5 ms. Every request is counted before anything else.
-    pub const RATE_LIMITER: Self = Self {
-        deadline: Duration::from_millis(10),
-        thresholds: Thresholds::DEFAULT.slow_after(Duration::from_millis(5)),
-    };
+    /// A rate limiter over a network: so long, and slow after half of it. Every request is counted before anything else,
+    /// so this is what an outage costs each until the breaker opens; and what a busy process has to read an answer that
+    /// is there.
+    #[must_use]
+    pub fn rate_limiter(deadline: Duration) -> Self {
+        Self { deadline, thresholds: Thresholds::DEFAULT.slow_after(deadline / 2) }
+    }
 }
 
 /// The patience with a store.

@@ -108,7 +108,7 @@ async fn while_redis_is_away_each_policy_does_what_was_chosen_for_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_slow_or_silent_is_not_waited_for() {
     let stage = Stage::new().await;
-    let (limiter, watch) = limits(&stage, Policy::RATE_LIMITER);
+    let (limiter, watch) = limits(&stage, Policy::rate_limiter(Duration::from_millis(10)));
     for (number, trouble) in
         [Trouble::Delay(Duration::from_millis(100)), Trouble::Blackhole].into_iter().enumerate()
     {

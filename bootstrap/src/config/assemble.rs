@@ -50,6 +50,7 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
     let first_admin = first_admin(reader);
     let rate_limit = quota(reader.read(&v::RATE_LIMIT_MAX_REQUESTS), reader.read(&v::RATE_LIMIT_WINDOW_MS));
     let servers = reader.read(&v::RATE_LIMIT_SERVERS);
+    let limiter_timeout = reader.read(&v::RATE_LIMIT_TIMEOUT_MS);
     let login = quota(reader.read(&v::LOGIN_MAX_FAILURES), reader.read(&v::LOGIN_WINDOW_MS));
     let trusted_proxies = reader.read(&v::TRUSTED_PROXIES).unwrap_or_default();
     let (threads, waiting) = (reader.read(&v::HASHING_THREADS), reader.read(&v::HASHING_QUEUE));
@@ -80,6 +81,7 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
         queue: queue?,
         sharing: Sharing::through(redis),
         servers: servers?,
+        limiter_timeout: limiter_timeout?,
         compute: compute?,
         jobs: jobs?,
         origins: Origins::default(),

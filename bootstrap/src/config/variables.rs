@@ -75,6 +75,7 @@ pub static ALL: &[&Spec] = &[
     &RATE_LIMIT_MAX_REQUESTS.spec,
     &RATE_LIMIT_WINDOW_MS.spec,
     &RATE_LIMIT_SERVERS.spec,
+    &RATE_LIMIT_TIMEOUT_MS.spec,
     &LOGIN_MAX_FAILURES.spec,
     &LOGIN_WINDOW_MS.spec,
     &TRUSTED_PROXIES.spec,
@@ -237,6 +238,14 @@ pub(super) static RATE_LIMIT_SERVERS: Variable<NonZeroU32> = Variable::new(
     Is("1"),
     "Servers that count requests together in Redis. While it is away, each counts by itself and grants that part of the \
      limits, and of sign-ins half of it.",
+);
+
+pub(super) static RATE_LIMIT_TIMEOUT_MS: Variable<Duration> = Variable::new(
+    "RATE_LIMIT_TIMEOUT_MS",
+    "a duration from 1ms to 5s (a bare number counts milliseconds)",
+    |text| parse::duration(text, Bare::Milliseconds, MILLISECOND..=5 * SECOND),
+    Is("10"),
+    "How long a request waits for Redis to count it, before this server counts it by itself.",
 );
 
 pub(super) static LOGIN_MAX_FAILURES: Variable<u32> = Variable::new(
