@@ -15,6 +15,7 @@ use portwright_security::AeadSealer;
 use portwright_testkit::{ManualClock, SequentialIds};
 use reqwest::ClientBuilder;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::caller::Caller;
 use crate::freshness::Freshness;
@@ -33,6 +34,7 @@ pub struct TestApp {
     clock: Arc<ManualClock>,
     http: reqwest::Client,
     freshness: Arc<Freshness>,
+    started: Instant,
     // Removed after the server has gone.
     home: Home,
 }
@@ -66,7 +68,7 @@ impl TestApp {
         let http = client().build().expect("a client");
         let key = signing_key(&config).expect("the server has one");
         let freshness = Arc::new(Freshness::new(AeadSealer::new(&key)));
-        Self { running, clock, http, freshness, home }
+        Self { running, clock, http, freshness, started: Instant::now(), home }
     }
 
     /// `host:port`.
@@ -97,6 +99,20 @@ impl TestApp {
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.home.pass(by);
+    }
+
+    /// Whether these are the seconds that are left of a limit's window, of which so many would be left had only the clock
+    /// of the test moved. Redis counts by its own time, which passes also while a test runs.
+    #[must_use]
+    pub fn are_left(&self, told: i64, seconds: i64) -> bool {
+        let passed = if self.home.time_stands_still() { 0 } else { self.started.elapsed().as_secs() + 1 };
+        (seconds.saturating_sub_unsigned(passed)..=seconds).contains(&told)
+    }
+
+    /// So long before the end of a window a test looks whether it is still there.
+    #[must_use]
+    pub fn shortly_before(&self) -> Duration {
+        if self.home.time_stands_still() { Duration::from_millis(500) } else { Duration::from_secs(30) }
     }
 
     /// The time in the server.
@@ -174,6 +190,12 @@ impl TestApp {
 
 fn client() -> ClientBuilder {
     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30))
+}
+
+/// How many seconds a server tells of so much time: nobody should come too early.
+#[must_use]
+pub fn rounded_up(time: Duration) -> i64 {
+    i64::try_from(time.as_millis().div_ceil(1_000)).expect("not that long")
 }
 
 /// The body of a new user, with some fields replaced or added.

@@ -54,6 +54,11 @@ impl Home {
         }
     }
 
+    /// Whether what is counted goes by a clock that stands still while nobody moves it.
+    pub(crate) fn time_stands_still(&self) -> bool {
+        self.keys.is_none()
+    }
+
     /// The defaults of a server that lives here.
     pub(crate) fn config(&self) -> Config {
         let mut config = Config::embedded(self.directory.path());

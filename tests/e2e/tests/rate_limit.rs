@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use portwright::config::Config;
-use portwright_e2e::app::{ADMIN, PASSWORD};
+use portwright_e2e::app::{ADMIN, PASSWORD, rounded_up};
 use portwright_e2e::{Answer, Caller, TestApp, wire};
 use reqwest::Method;
 use serde_json::json;
@@ -23,9 +23,18 @@ async fn limited() -> TestApp {
     TestApp::with(|config| config.rate_limit = Config::embedded(&config.data_dir).rate_limit).await
 }
 
+/// How many requests and seconds are left, by a header.
+fn told(answer: &Answer) -> (u32, i64) {
+    let state = answer.header("ratelimit").strip_prefix(r#""default";r="#).expect("the policy");
+    let (remaining, seconds) = state.split_once(";t=").expect("a time");
+    (remaining.parse().expect("a number"), seconds.parse().expect("a number"))
+}
+
 /// What the headers say is left, if all of them say the same.
 #[track_caller]
 fn remaining(app: &TestApp, answer: &Answer, seconds: i64) -> u32 {
+    let (left, told) = told(answer);
+    assert!(app.are_left(told, seconds), "{told} of {seconds} s");
     let [policy, state, limit, remaining, reset] = HEADERS.map(|name| {
         let mut values = answer.headers.get_all(name).iter();
         let value = values.next().and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
@@ -33,18 +42,19 @@ fn remaining(app: &TestApp, answer: &Answer, seconds: i64) -> u32 {
         value
     });
     assert_eq!(policy, r#""default";q=50;w=60"#);
-    assert_eq!(state, format!(r#""default";r={remaining};t={seconds}"#));
+    assert_eq!(state, format!(r#""default";r={left};t={told}"#));
+    assert_eq!(remaining, left.to_string());
     assert_eq!(limit, "50");
     // Rounded up, as the seconds are.
-    assert_eq!(reset, ((app.now().unix_micros() + 999_999) / 1_000_000 + seconds).to_string());
-    remaining.parse().expect("a number")
+    assert_eq!(reset, ((app.now().unix_micros() + 999_999) / 1_000_000 + told).to_string());
+    left
 }
 
 #[track_caller]
 fn expect_refused(app: &TestApp, answer: &Answer, seconds: i64) {
     answer.expect_problem(429, "rate-limited");
     assert_eq!(remaining(app, answer, seconds), 0);
-    assert_eq!(answer.header("retry-after"), seconds.to_string());
+    assert_eq!(answer.header("retry-after"), told(answer).1.to_string());
 }
 
 async fn use_up(caller: &Caller) {
@@ -73,24 +83,23 @@ async fn of_fifty_five_requests_at_once_fifty_are_answered() {
 async fn a_window_begins_with_the_first_request_and_its_end_frees_all() {
     let app = limited().await;
     let nobody = app.nobody();
+    let rest = app.shortly_before();
     app.advance(Duration::from_millis(1_234));
     assert_eq!(nobody.get(CHEAP).await.header("x-ratelimit-remaining"), "49");
-    app.advance(Duration::from_millis(58_500));
+    app.advance(Duration::from_secs(59).saturating_sub(rest));
     for left in (0..49).rev() {
         assert_eq!(nobody.get(CHEAP).await.header("x-ratelimit-remaining"), left.to_string());
     }
-    // Half a second before the end, which is told rounded up: nobody should come too early.
     app.advance(Duration::from_secs(1));
     for _ in 0..3 {
         let refused = nobody.get(CHEAP).await;
         refused.expect_problem(429, "rate-limited");
-        assert_eq!(
-            (refused.header("retry-after"), refused.header("ratelimit")),
-            ("1", r#""default";r=0;t=1"#)
-        );
+        let (remaining, seconds) = told(&refused);
+        assert_eq!((remaining, refused.header("retry-after")), (0, &*seconds.to_string()));
+        assert!(app.are_left(seconds, rounded_up(rest)), "{seconds} s");
     }
     // To be refused prolongs nothing.
-    app.advance(Duration::from_millis(500));
+    app.advance(rest);
     assert_eq!(remaining(&app, &nobody.get(CHEAP).await, 60), 49);
 }
 
@@ -260,14 +269,16 @@ async fn an_ipv6_customer_has_one_share_and_ipv4_in_its_clothes_is_ipv4() {
 async fn the_operator_sets_number_and_window() {
     let app = TestApp::with(|config| {
         config.rate_limit.limit = 2;
-        config.rate_limit.window = Duration::from_millis(2_500);
+        config.rate_limit.window = Duration::from_millis(59_500);
     })
     .await;
     let answer = app.nobody().get(CHEAP).await;
-    assert_eq!(answer.header("ratelimit-policy"), r#""default";q=2;w=3"#);
-    assert_eq!(answer.header("ratelimit"), r#""default";r=1;t=3"#);
+    assert_eq!(answer.header("ratelimit-policy"), r#""default";q=2;w=60"#);
+    let (remaining, seconds) = told(&answer);
+    assert_eq!(remaining, 1);
+    assert!(app.are_left(seconds, 60), "{seconds} s");
     app.nobody().get(CHEAP).await.expect(200);
     app.nobody().get(CHEAP).await.expect_problem(429, "rate-limited");
-    app.advance(Duration::from_millis(2_500));
+    app.advance(Duration::from_millis(59_500));
     app.nobody().get(CHEAP).await.expect(200);
 }
