@@ -12,6 +12,7 @@ mod database;
 mod dotenv;
 pub mod duration;
 pub mod explain;
+mod http;
 mod misspelt;
 mod origins;
 mod outside;
@@ -35,6 +36,7 @@ use portwright_http::TrustedProxies;
 
 pub use compute::{AppRole, BackoffType, Compute, Jobs, WorkerCount};
 pub use database::Database;
+pub use http::Http;
 pub use origins::Origins;
 pub use outside::Outside;
 pub use reader::{Reading, Setting};
@@ -72,6 +74,8 @@ pub struct Config {
     pub login: Quota,
     /// The proxies whose `X-Forwarded-For` is believed; nobody's by default.
     pub trusted_proxies: TrustedProxies,
+    /// How much the API does at a time, and how long for one request.
+    pub http: Http,
     /// How passwords are hashed.
     pub hashing: Hashing,
     /// Who knows it sees the details of `/health`.

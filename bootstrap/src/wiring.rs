@@ -11,8 +11,10 @@ use portwright_application::{Policy, Ports, Services, task_registry};
 use portwright_domain::ports::{
     Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Storage, Unobserved,
 };
-use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, api};
-use portwright_layers::{Layers, Policy as Patience, StoragePolicy};
+use portwright_http::{
+    ApiPolicy, ApiPorts, ConcurrencyLimit, HealthDetails, Protected, RouteLimits, ServerLimits, api,
+};
+use portwright_layers::{Layers, Policy as Patience, StoragePolicy, with_deadline};
 use portwright_memory::{MemoryStorage, SystemClock, UuidV7};
 use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
 use portwright_socket::QueueClient;
@@ -219,7 +221,16 @@ pub async fn wire(
     };
     let reconciler = Reconciler::new(relayed, queue);
 
-    let ports = ApiPorts { tokens, sealer, limiter, clock, ids, observer, exposition: None };
+    let ports = ApiPorts {
+        tokens,
+        sealer,
+        limiter,
+        clock,
+        ids,
+        observer,
+        exposition: None,
+        with_deadline: Arc::new(|at, handling| Box::pin(with_deadline(at, handling))),
+    };
     Ok(App { services, tasks, relay, reconciler, ports, layers, store: open_store })
 }
 
@@ -235,7 +246,11 @@ pub fn reach(
         quota: config.rate_limit,
         proxies: config.trusted_proxies.clone(),
         health: health_details(config),
-        limits: ServerLimits::default(),
+        limits: ServerLimits {
+            route: RouteLimits { deadline: config.http.request_timeout, ..RouteLimits::DEFAULT },
+            ..ServerLimits::default()
+        },
+        concurrency: ConcurrencyLimit::of(config.http.max_concurrent),
     };
     Arc::new(api(services, ports, policy, draining))
 }

@@ -15,7 +15,9 @@ use crate::health::{HealthApi, HealthDetails};
 use crate::idempotency::Idempotent;
 use crate::jobs::JobsApi;
 use crate::metrics::{Exposition, MetricsApi};
-use crate::middleware::{Identify, Protected, Protection, Routes, Shares, TrustedProxies, protect};
+use crate::middleware::{
+    ConcurrencyLimit, Identify, Protected, Protection, Routes, Shares, TrustedProxies, WithDeadline, protect,
+};
 use crate::operations::OperationsApi;
 use crate::principal::bearer_token;
 use crate::problem::ProblemPages;
@@ -63,6 +65,8 @@ pub struct ApiPorts {
     pub observer: Arc<dyn Observer>,
     /// What was counted, if everybody may see it.
     pub exposition: Option<Arc<dyn Exposition>>,
+    /// Tells what is behind the use cases until when an answer is of use.
+    pub with_deadline: WithDeadline,
 }
 
 /// What the operator decides.
@@ -75,6 +79,8 @@ pub struct ApiPolicy {
     pub health: HealthDetails,
     /// How much of the server a client may take up.
     pub limits: ServerLimits,
+    /// How many requests are worked on at a time.
+    pub concurrency: ConcurrencyLimit,
 }
 
 /// The endpoint of the whole API. `draining` is cancelled as soon as the service is about to stop: it is not ready then.
@@ -85,7 +91,7 @@ pub fn api(
     policy: ApiPolicy,
     draining: CancellationToken,
 ) -> Protected {
-    let ApiPorts { tokens, sealer, limiter, clock, ids, observer, exposition } = ports;
+    let ApiPorts { tokens, sealer, limiter, clock, ids, observer, exposition, with_deadline } = ports;
     let document = Arc::new(document());
     let routes = Routes::of_document(&document.value)
         .with_limits(avatars::PATH, avatars::LIMITS)
@@ -129,9 +135,13 @@ pub fn api(
         sessions: services.sessions.clone(),
         routes: routes.clone(),
     };
-    let ApiPolicy { quota, proxies, limits, .. } = policy;
+    let ApiPolicy { quota, proxies, limits, concurrency, .. } = policy;
     let shares = Some(Shares { limiter, quota, clock, identify });
-    protect(endpoint, Protection { limits, routes, proxies, ids, observer, shares })
+    let concurrency = Some(concurrency);
+    protect(
+        endpoint,
+        Protection { limits, routes, proxies, ids, observer, shares, concurrency, with_deadline },
+    )
 }
 
 pub(crate) fn routed(operations: impl OpenApi + 'static) -> Route {

@@ -24,6 +24,7 @@ use crate::consistency::{sealed, wanted};
 use crate::jobs::body::JobBody;
 use crate::jobs::{LOOK_AGAIN, location};
 use crate::json::Json;
+use crate::middleware::aside;
 use crate::parameters::{Parameter, Parameters};
 use crate::path_id::PathId;
 use crate::preference::{LONGEST_WAIT, Preference};
@@ -122,7 +123,9 @@ impl AvatarsApi {
         };
         let PictureBody { kind, body } = body;
         let upload = Upload { kind, body, expected: expected(request), wait, trace: traceparent(request) };
-        let Committed { value, token } = self.avatars.put(caller.0.principal, id.0.0, upload).await?;
+        // What there is to do is done by the storage and by workers.
+        let put = aside(request, self.avatars.put(caller.0.principal, id.0.0, upload));
+        let Committed { value, token } = put.await?;
         let (token, applied) = (sealed(&*self.sealer, &token), preference.applied());
         Ok(match value {
             Uploaded::Shown(user) => {

@@ -75,7 +75,7 @@ impl ComputeApi {
     ) -> Result<PrimesAnswer, PrimesRefused> {
         let preference = Preference::of(request);
         let call = asked_by(&caller, request, self.primes.count_job(body.0));
-        let ran = run(&self.jobs, &caller, preference, call).await?;
+        let ran = run(&self.jobs, &caller, request, preference, call).await?;
         let (applied, token) = (preference.applied(), newest(&*self.sealer, &self.jobs).await);
         Ok(match ran {
             Ran::Ended(result, job) => {

@@ -43,7 +43,8 @@ pub use health::HealthDetails;
 pub use management::management;
 pub use metrics::Exposition;
 pub use middleware::{
-    ClientAddress, Identify, NetworkInvalid, Protected, Protection, Routes, Shares, TrustedProxies, protect,
+    ClientAddress, ConcurrencyLimit, Handling, Identify, NetworkInvalid, Protected, Protection, Routes,
+    Shares, TrustedProxies, WithDeadline, protect,
 };
 pub use problem::{FieldError, Problem, ProblemBody, ProblemCode, ProblemPages, ProblemUnknown};
 pub use server::{RouteLimits, Server, ServerLimits};

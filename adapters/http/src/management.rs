@@ -35,6 +35,9 @@ pub fn management(
         ids,
         observer: Arc::new(Unobserved),
         shares: None,
+        concurrency: None,
+        // Each probe is given up in its own time.
+        with_deadline: Arc::new(|_, handling| handling),
     };
     protect(operations, protection)
 }

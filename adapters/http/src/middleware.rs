@@ -6,12 +6,13 @@
 //! 2. **access line** ([`access_log`]) and **measure** ([`measure`]) – one per request, with the final status, also for a
 //!    client that went away
 //! 3. **headers** ([`security_headers`]) – on every answer
-//! 4. **rate limit** ([`rate_limit`]) – refused requests go no further, and all that counts shows what is left
-//! 5. **problems** ([`Problem`]) – whatever went wrong inside becomes one
-//! 6. **refusals** – what the server could not accept as a request, methods that no path has, and answers that the
+//! 4. **concurrency** ([`concurrency`]) – what comes on top of all that can be done is refused before it costs anything
+//! 5. **rate limit** ([`rate_limit`]) – refused requests go no further, and all that counts shows what is left
+//! 6. **problems** ([`Problem`]) – whatever went wrong inside becomes one
+//! 7. **refusals** – what the server could not accept as a request, methods that no path has, and answers that the
 //!    client could not take
-//! 7. **body** ([`body`]) – size and pace, so that a handler can simply read
-//! 8. **deadline** and **panics** – a handler ends, and ends only itself
+//! 8. **body** ([`body`]) – size and pace, so that a handler can simply read
+//! 9. **deadline** and **panics** – a handler ends, and ends only itself
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use poem::endpoint::{DynEndpoint, ToDynEndpoint};
 use poem::error::MethodNotAllowedError;
 use poem::http::{Method, StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Result};
-use portwright_domain::ports::{IdGenerator, Observer};
-use tokio::time::timeout;
+use portwright_domain::ports::{Event, IdGenerator, Observer};
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::problem::{Problem, ProblemCode};
@@ -33,6 +34,8 @@ mod access_log;
 mod answer;
 mod body;
 mod client_address;
+mod concurrency;
+mod deadline;
 mod measure;
 mod rate_limit;
 mod request_id;
@@ -42,6 +45,11 @@ mod security_headers;
 use access_log::AccessLine;
 use answer::Exchange;
 pub use client_address::{ClientAddress, NetworkInvalid, TrustedProxies};
+use concurrency::Concurrency;
+pub use concurrency::ConcurrencyLimit;
+pub(crate) use concurrency::aside;
+use deadline::failed_in_the_end;
+pub use deadline::{Handling, WithDeadline};
 use measure::Measure;
 pub use rate_limit::{Identify, Shares};
 use rate_limit::{RateLimits, Standing};
@@ -63,6 +71,10 @@ pub struct Protection {
     pub observer: Arc<dyn Observer>,
     /// How many requests a client may send; `None` for as many as it likes.
     pub shares: Option<Shares>,
+    /// How many requests are worked on at a time; `None` for all that come. Probes and scrapes are never kept waiting.
+    pub concurrency: Option<ConcurrencyLimit>,
+    /// Tells all that is done for a request until when it is of use.
+    pub with_deadline: WithDeadline,
 }
 
 /// An endpoint behind its layers. It never fails: what went wrong is an answer.
@@ -74,6 +86,8 @@ pub struct Protected {
     ids: Arc<dyn IdGenerator>,
     observer: Arc<dyn Observer>,
     rates: Option<RateLimits>,
+    concurrency: Option<Arc<Concurrency>>,
+    with_deadline: WithDeadline,
 }
 
 /// Probes and scrapes: they are neither counted nor logged, so that watching the service costs nobody anything.
@@ -84,7 +98,8 @@ pub(crate) fn unmetered(path: &str) -> bool {
 /// Puts all layers around `endpoint`.
 #[must_use]
 pub fn protect(endpoint: impl IntoEndpoint<Endpoint: 'static>, protection: Protection) -> Protected {
-    let Protection { limits, routes, proxies, ids, observer, shares } = protection;
+    let Protection { limits, routes, proxies, ids, observer, shares, concurrency, with_deadline } =
+        protection;
     Protected {
         endpoint: Box::new(ToDynEndpoint(endpoint.into_endpoint().map_to_response())),
         limits,
@@ -92,6 +107,8 @@ pub fn protect(endpoint: impl IntoEndpoint<Endpoint: 'static>, protection: Prote
         proxies,
         ids,
         rates: shares.map(|shares| RateLimits::new(shares, observer.clone())),
+        concurrency: concurrency.map(|limit| Concurrency::new(limit, observer.clone())),
+        with_deadline,
         observer,
     }
 }
@@ -108,7 +125,7 @@ impl Endpoint for Protected {
         let measure = Measure::begin(&*self.observer, &request, route);
         request.set_data(client);
 
-        let mut response = self.counted(request, client, route, &exchange).instrument(line.span()).await;
+        let mut response = self.admitted(request, client, route, &exchange).instrument(line.span()).await;
         id.write(&mut response);
         security_headers::write(&mut response);
         measure.end(response.status());
@@ -126,6 +143,31 @@ impl Protected {
     /// The proxies that the endpoint trusts.
     pub(crate) const fn proxies(&self) -> &TrustedProxies {
         &self.proxies
+    }
+
+    /// Answers the request when it is its turn, which it has until the head of the answer is there: a body that is streamed
+    /// is its client's affair.
+    async fn admitted(
+        &self,
+        mut request: Request,
+        client: ClientAddress,
+        route: Option<&Route>,
+        exchange: &Exchange,
+    ) -> Response {
+        // What is refused anyway costs less than to wait.
+        let waits = !unmetered(request.uri().path()) && request.data::<Refusal>().is_none();
+        let Some(concurrency) = self.concurrency.as_ref().filter(|_| waits) else {
+            return self.counted(request, client, route, exchange).await;
+        };
+        match concurrency.enter().await {
+            Ok(turn) => {
+                request.set_data(turn.clone());
+                let response = self.counted(request, client, route, exchange).await;
+                turn.end();
+                response
+            }
+            Err(problem) => exchange.answer(Err(problem.into())),
+        }
     }
 
     /// Takes the request from its client's share, and answers it if there was something left.
@@ -167,14 +209,16 @@ impl Protected {
         }
         let limits = route.and_then(Route::limits).unwrap_or(self.limits.route);
         let watch = body::watch(&mut request, limits.body_bytes, &self.limits)?;
-        let handled = AssertUnwindSafe(self.endpoint.call(request)).catch_unwind();
-        let answered = match timeout(limits.deadline, handled).await {
-            Ok(Ok(answered)) => answered,
+        let at = Instant::now() + limits.deadline;
+        let handled = (self.with_deadline)(at, DynEndpoint::call(&*self.endpoint, request));
+        let answered = match timeout_at(at, AssertUnwindSafe(handled).catch_unwind()).await {
+            Ok(Ok(answered)) if !failed_in_the_end(&answered, at) => answered,
             Ok(Err(_panic)) => {
                 tracing::error!("a handler panicked");
+                self.observer.observe(&Event::RequestPanicked);
                 Err(Problem::new(ProblemCode::Internal).into())
             }
-            Err(_elapsed) => Err(watch.late().into()),
+            Ok(Ok(_)) | Err(_) => Err(watch.late().into()),
         };
         match answered {
             Err(error) if error.is::<MethodNotAllowedError>() => Err(self.method_not_allowed(route).into()),

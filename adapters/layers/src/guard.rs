@@ -1,4 +1,4 @@
-//! [`Guard`]: the three layers before a port, in their order. This is the one place that knows it.
+//! [`Guard`]: the four layers before a port, in their order. This is the one place that knows it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use portwright_domain::PortError;
 use portwright_domain::ports::Observer;
 
 use crate::breaker::{Breaker, is_failure};
+use crate::deadline::in_time;
 use crate::observe::observed;
 use crate::timeout::within;
 
@@ -58,7 +59,7 @@ impl Guard {
         call: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
         let counted = async { self.breaker.admit(operation, wait)?.counted(judge, call).await };
-        observed(&*self.observer, operation, counted).await
+        observed(&*self.observer, operation, in_time(operation, counted)).await
     }
 
     /// A question within something that a call has opened: bounded and counted, and never refused.
@@ -69,6 +70,6 @@ impl Guard {
     ) -> Result<T, PortError> {
         let bounded = within(self.deadline, operation, question);
         let counted = async { self.breaker.within().counted(|error| Some(is_failure(error)), bounded).await };
-        observed(&*self.observer, operation, counted).await
+        observed(&*self.observer, operation, in_time(operation, counted)).await
     }
 }

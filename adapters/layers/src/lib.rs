@@ -2,6 +2,7 @@
 
 mod breaker;
 mod cache;
+mod deadline;
 mod fallback;
 mod guard;
 mod health;
@@ -15,6 +16,7 @@ mod storage;
 mod store;
 mod timeout;
 
+pub use deadline::with_deadline;
 pub use fallback::{Fallback, WhenAway};
 pub use layers::Layers;
 pub use policy::{Policy, StoragePolicy, StorePolicy, Thresholds};

@@ -29,6 +29,9 @@ pub struct Metrics {
     clock: Arc<dyn Clock>,
     http_duration: HistogramVec,
     http_active: IntGauge,
+    http_queued: IntGauge,
+    http_shed: IntCounterVec,
+    http_panics: IntCounter,
     rate_limit: IntCounterVec,
     limit_fallbacks: IntCounterVec,
     sign_ins: IntCounterVec,
@@ -60,6 +63,9 @@ impl Metrics {
         let metrics = Self {
             http_duration: histogram(it, &name::HTTP_DURATION),
             http_active: register(it, IntGauge::with_opts(opts(&name::HTTP_ACTIVE))),
+            http_queued: register(it, IntGauge::with_opts(opts(&name::HTTP_QUEUED))),
+            http_shed: counters(it, &name::HTTP_SHED),
+            http_panics: register(it, IntCounter::with_opts(opts(&name::HTTP_PANICS))),
             rate_limit: counters(it, &name::RATE_LIMIT),
             limit_fallbacks: counters(it, &name::LIMIT_FALLBACKS),
             sign_ins: counters(it, &name::SIGN_INS),
@@ -89,6 +95,9 @@ impl Metrics {
 
     /// A rate is of what was there before: where all labels are known, the first event is one more than none.
     fn begin_at_zero(&self) {
+        for reason in ["full", "late"] {
+            self.http_shed.with_label_values(&[reason]);
+        }
         for outcome in ["replica", "waited", "primary"] {
             self.causal_reads.with_label_values(&[outcome]);
         }
@@ -167,6 +176,10 @@ impl Observer for Metrics {
                 let labels = [method, route.unwrap_or(UNMATCHED), &status.to_string()];
                 self.http_duration.with_label_values(&labels).observe(took.as_secs_f64());
             }
+            Event::RequestQueued => self.http_queued.inc(),
+            Event::RequestUnqueued => self.http_queued.dec(),
+            Event::RequestShed { reason } => self.http_shed.with_label_values(&[reason]).inc(),
+            Event::RequestPanicked => self.http_panics.inc(),
             Event::TransactionRetried { race, .. } => {
                 self.transaction_retries.with_label_values(&[race.as_str()]).inc();
             }

@@ -88,6 +88,11 @@ metrics! {
         "How long answers took; the route is a template, and all that match none are `unmatched`; without probes and scrapes");
     HTTP_ACTIVE = gauge("http_server_active_requests", &[],
         "Requests that are being answered, without probes and scrapes");
+    HTTP_QUEUED = gauge("http_server_queued_requests", &[],
+        "Requests that wait, because as many are worked on as can be");
+    HTTP_SHED = counter("http_server_shed_requests_total", &["reason"],
+        "Requests that were refused before anything was done for them: the queue was `full`, or they had waited there too long (`late`)");
+    HTTP_PANICS = counter("http_server_panics_total", &[], "Requests whose handler panicked");
     RATE_LIMIT = counter("rate_limit_decisions_total", &["policy", "decision"],
         "Requests that a limit `allowed` or `refused`");
     LIMIT_FALLBACKS = counter("rate_limit_fallbacks_total", &["policy", "to"],

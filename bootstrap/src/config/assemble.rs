@@ -12,7 +12,7 @@ use super::sources::Sources;
 use super::variables as v;
 use super::{
     AppEnv, AppRole, Compute, Config, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Origins, Outside, Sharing,
-    Shutdown, SigningKeySource, WorkerCount, misspelt, redis, storage,
+    Shutdown, SigningKeySource, WorkerCount, http, misspelt, redis, storage,
 };
 use crate::failure::Failure;
 
@@ -54,6 +54,8 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
     let login = quota(reader.read(&v::LOGIN_MAX_FAILURES), reader.read(&v::LOGIN_WINDOW_MS));
     let trusted_proxies = reader.read(&v::TRUSTED_PROXIES).unwrap_or_default();
     let (threads, waiting) = (reader.read(&v::HASHING_THREADS), reader.read(&v::HASHING_QUEUE));
+    let hashing = threads.zip(waiting).map(|(threads, queue)| Hashing { threads, queue });
+    let http = http::read(reader, database.as_ref(), hashing);
     let health_secret = reader.read(&v::HEALTH_CHECK_SECRET);
     refuse_well_known(reader, &v::HEALTH_CHECK_SECRET.spec, health_secret.as_ref());
     let (format, filter) = (reader.read(&v::LOG_FORMAT), reader.read(&v::RUST_LOG));
@@ -74,7 +76,8 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
         rate_limit: rate_limit?,
         login: login?,
         trusted_proxies,
-        hashing: Hashing { threads: threads?, queue: waiting? },
+        http: http?,
+        hashing: hashing?,
         health_secret,
         log: Log { format: format?, filter },
         shutdown: Shutdown { ready_delay: ready_delay?, timeout: timeout? },

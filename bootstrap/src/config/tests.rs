@@ -6,6 +6,7 @@ use std::time::Duration;
 
 mod compute;
 mod database;
+mod http;
 mod redis;
 mod storage;
 

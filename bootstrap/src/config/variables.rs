@@ -3,6 +3,7 @@
 
 mod compute;
 mod database;
+mod http;
 mod parse;
 mod redis;
 mod spec;
@@ -22,6 +23,7 @@ use DefaultValue::{ByEnv, Is, Unset};
 
 pub(super) use compute::*;
 pub(super) use database::*;
+pub(super) use http::*;
 pub(super) use redis::*;
 pub(super) use spec::Variable;
 pub use spec::{DefaultValue, Spec};
@@ -79,6 +81,8 @@ pub static ALL: &[&Spec] = &[
     &LOGIN_MAX_FAILURES.spec,
     &LOGIN_WINDOW_MS.spec,
     &TRUSTED_PROXIES.spec,
+    &HTTP_MAX_CONCURRENT.spec,
+    &HTTP_REQUEST_TIMEOUT.spec,
     &HASHING_THREADS.spec,
     &HASHING_QUEUE.spec,
     &HEALTH_CHECK_SECRET.spec,

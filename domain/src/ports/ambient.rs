@@ -42,6 +42,17 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// A request waits, because as many are worked on as can be. Each is followed by one [`Event::RequestUnqueued`].
+    RequestQueued,
+    /// A request waits no more, whatever became of it.
+    RequestUnqueued,
+    /// A request was refused before anything was done for it.
+    RequestShed {
+        /// Why, in a word: as many as may wait already did (`full`), or it had waited too long (`late`).
+        reason: &'a str,
+    },
+    /// What was to answer a request panicked.
+    RequestPanicked,
     /// A transaction lost a race and starts over.
     TransactionRetried {
         /// What it was doing.

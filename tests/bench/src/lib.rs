@@ -5,6 +5,7 @@
     reason = "a benchmark that cannot run has nothing to say"
 )]
 
+pub mod bare;
 pub mod client;
 pub mod engine;
 pub mod jobs;

@@ -21,16 +21,24 @@ pub struct Figures {
 
 /// Sends `request` from so many clients at a time; every answer must have this status.
 pub async fn run(address: &str, clients: usize, time: Duration, request: Vec<u8>, status: u16) -> Figures {
+    run_each(address, vec![vec![request]; clients], time, status).await
+}
+
+/// The same with requests of its own for each client, which it sends in turn.
+pub async fn run_each(address: &str, requests: Vec<Vec<Vec<u8>>>, time: Duration, status: u16) -> Figures {
     let begun = Instant::now();
     let mut all = JoinSet::new();
-    for _ in 0..clients {
-        let (address, request) = (address.to_owned(), request.clone());
+    for requests in requests {
+        let address = address.to_owned();
         all.spawn(async move {
             let mut client = Client::connect(&address).await;
             let mut took = Vec::new();
-            while begun.elapsed() < time {
+            for request in requests.iter().cycle() {
+                if begun.elapsed() >= time {
+                    break;
+                }
                 let sent = Instant::now();
-                let answer = client.send_raw(&request).await;
+                let answer = client.send_raw(request).await;
                 assert_eq!(answer.status, status, "{}", String::from_utf8_lossy(&answer.body));
                 took.push(sent.elapsed());
             }

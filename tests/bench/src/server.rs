@@ -1,7 +1,7 @@
 //! A server of its own process, with limits out of the way, and what the system says of it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -68,6 +68,18 @@ impl Server {
             text.lines().find_map(|line| line.strip_prefix(name)).expect("the line").trim().to_owned()
         };
         (line("email:"), line("password:"))
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The file of the key that it signs with.
+    #[must_use]
+    pub fn key(&self) -> PathBuf {
+        self.data.path().join("data/signing-key.pem")
     }
 
     /// Resident memory in MiB.

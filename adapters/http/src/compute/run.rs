@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::jobs::body::{JobBody, dead_of};
+use crate::middleware::aside;
 use crate::preference::{LONGEST_WAIT, Preference};
 use crate::principal::Caller;
 use crate::problem::{Problem, ProblemCode};
@@ -64,6 +65,7 @@ pub(super) fn asked_by<'c, T, E>(caller: &Caller, request: &Request, call: Call<
 pub(super) async fn run<T, E>(
     jobs: &Jobs,
     caller: &Caller,
+    request: &Request,
     preference: Preference,
     call: Call<'_, T, E>,
 ) -> Result<Ran<T>, Problem>
@@ -74,7 +76,7 @@ where
     let id = call.id();
     let unfinished = match preference {
         Preference::RespondAsync => call.enqueue().await.map_err(of_engine)?,
-        Preference::Wait(wait) => match call.wait(wait).await.map_err(Into::into) {
+        Preference::Wait(wait) => match aside(request, call.wait(wait)).await.map_err(Into::into) {
             Ok(result) => {
                 let job = match jobs.get(caller.0.principal, id).await {
                     Ok(job) => Some(job.into()),

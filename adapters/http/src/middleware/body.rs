@@ -17,6 +17,8 @@ use tokio::time::{Instant, timeout};
 use crate::problem::{Problem, ProblemCode};
 use crate::server::ServerLimits;
 
+use super::concurrency::Turn;
+
 /// Knows how the reading of a body goes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BodyWatch(Arc<Progress>);
@@ -50,6 +52,7 @@ pub(super) fn watch(request: &mut Request, limit: u64, limits: &ServerLimits) ->
     let reader = Reader {
         pieces: body.into_bytes_stream().boxed(),
         watch: watch.clone(),
+        turn: request.data::<Arc<Turn>>().cloned(),
         limit,
         limits: *limits,
         received: 0,
@@ -91,6 +94,8 @@ impl BodyWatch {
 struct Reader {
     pieces: BoxStream<'static, io::Result<Bytes>>,
     watch: BodyWatch,
+    /// What the request gives up while it waits.
+    turn: Option<Arc<Turn>>,
     limit: u64,
     limits: ServerLimits,
     received: u64,
@@ -104,13 +109,21 @@ impl Reader {
         if self.watch.0.failure.get().is_some() {
             return None;
         }
-        let progress = &self.watch.0;
         let patience = self.patience();
-        let started = Instant::now();
-        progress.waiting.store(true, Ordering::Relaxed);
-        let piece = timeout(patience, self.pieces.next()).await;
-        progress.waiting.store(false, Ordering::Relaxed);
-        self.waited += started.elapsed();
+        let Self { pieces, waited, watch, .. } = self;
+        let progress = &watch.0;
+        let wait = async {
+            let started = Instant::now();
+            progress.waiting.store(true, Ordering::Relaxed);
+            let piece = timeout(patience, pieces.next()).await;
+            progress.waiting.store(false, Ordering::Relaxed);
+            *waited += started.elapsed();
+            piece
+        };
+        let piece = match &self.turn {
+            Some(turn) => turn.aside(wait).await,
+            None => wait.await,
+        };
 
         let failure = match piece {
             Ok(None) => return None,

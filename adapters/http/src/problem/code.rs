@@ -77,6 +77,8 @@ pub enum ProblemCode {
     JobDead,
     /// Something that the answer needs is down or overloaded.
     Unavailable,
+    /// More is asked for than can be done.
+    Overloaded,
     /// As many jobs wait as the queue takes.
     QueueFull,
     /// The queue does not answer.
@@ -96,7 +98,7 @@ struct Entry {
 
 impl ProblemCode {
     /// Every code, by status.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::MalformedRequest,
         Self::MalformedBody,
         Self::IdempotencyKeyInvalid,
@@ -131,6 +133,7 @@ impl ProblemCode {
         Self::Internal,
         Self::JobDead,
         Self::Unavailable,
+        Self::Overloaded,
         Self::QueueFull,
         Self::QueueUnavailable,
         Self::Timeout,
@@ -434,6 +437,13 @@ impl ProblemCode {
                 "Unavailable",
                 "Something that the answer needs is down or overloaded.",
                 "Try again later, with growing pauses.",
+            ),
+            Self::Overloaded => (
+                "overloaded",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Overloaded",
+                "More requests came than can be answered in time.",
+                "Try again when Retry-After has passed, with growing pauses. Nothing was done.",
             ),
             Self::QueueFull => (
                 "queue-full",

@@ -13,8 +13,8 @@ use poem_openapi::{Object, OpenApi, OpenApiService};
 use portwright_domain::ports::{Observer, Quota, RateLimiter, Unobserved};
 use portwright_domain::user::UserId;
 use portwright_http::{
-    Problem, ProblemCode, ProblemPages, Protected, Protection, RouteLimits, Routes, Server, ServerLimits,
-    Shares, protect,
+    ConcurrencyLimit, Problem, ProblemCode, ProblemPages, Protected, Protection, RouteLimits, Routes, Server,
+    ServerLimits, Shares, WithDeadline, protect,
 };
 use portwright_memory::MemoryRateLimiter;
 use portwright_testkit::{ManualClock, SequentialIds};
@@ -135,6 +135,8 @@ pub(crate) struct Setup {
     pub(crate) proxies: &'static str,
     pub(crate) limiter: Option<Arc<dyn RateLimiter>>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) concurrency: Option<ConcurrencyLimit>,
+    pub(crate) with_deadline: WithDeadline,
 }
 
 impl Default for Setup {
@@ -146,6 +148,8 @@ impl Default for Setup {
             proxies: "",
             limiter: None,
             observer: Arc::new(Unobserved),
+            concurrency: None,
+            with_deadline: Arc::new(|_, handling| handling),
         }
     }
 }
@@ -174,6 +178,8 @@ impl Setup {
                     clock,
                     identify: Arc::new(identify),
                 }),
+                concurrency: self.concurrency,
+                with_deadline: self.with_deadline,
             },
         );
         (app, signals)

@@ -16,7 +16,10 @@ use portwright_domain::password::{NewPassword, Password};
 use portwright_domain::ports::{Clock, JobQueue, Quota, Unobserved};
 use portwright_domain::session::SessionLimits;
 use portwright_domain::user::{Email, PersonName, UserId};
-use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, TrustedProxies, api};
+use portwright_http::{
+    ApiPolicy, ApiPorts, ConcurrencyLimit, HealthDetails, Protected, ServerLimits, TrustedProxies,
+    WithDeadline, api,
+};
 use portwright_memory::{
     FakeSealer, FakeTokens, MemoryCache, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore,
     PlainHasher,
@@ -75,12 +78,14 @@ impl Scene {
         let draining = CancellationToken::new();
         let (observer, exposition) = (Arc::new(Unobserved), None);
         let clock: Arc<dyn Clock> = clock;
-        let ports = ApiPorts { tokens, sealer, limiter, clock, ids, observer, exposition };
+        let with_deadline: WithDeadline = Arc::new(|_, handling| handling);
+        let ports = ApiPorts { tokens, sealer, limiter, clock, ids, observer, exposition, with_deadline };
         let policy = ApiPolicy {
             quota: QUOTA,
             proxies: TrustedProxies::default(),
             health: HealthDetails::Everybody,
             limits: ServerLimits::default(),
+            concurrency: ConcurrencyLimit::of(10),
         };
         let api = api(&services, ports, policy, draining.clone());
         Self { services, queue, api, draining, token, job: job.id }

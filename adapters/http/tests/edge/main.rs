@@ -8,6 +8,7 @@ mod events;
 mod framing;
 mod layers;
 mod measures;
+mod overload;
 mod problems;
 mod server_limits;
 mod shutdown;

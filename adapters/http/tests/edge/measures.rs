@@ -10,7 +10,7 @@ use crate::client::{Client, within};
 
 /// Keeps what it sees of requests, in words.
 #[derive(Debug, Default)]
-struct Seen(Mutex<Vec<String>>);
+pub(crate) struct Seen(Mutex<Vec<String>>);
 
 impl Observer for Seen {
     fn observe(&self, event: &Event<'_>) {
@@ -19,6 +19,10 @@ impl Observer for Seen {
             Event::RequestServed { method, route, status, .. } => {
                 format!("{method} {} {status}", route.unwrap_or("-"))
             }
+            Event::RequestQueued => "queued".to_owned(),
+            Event::RequestUnqueued => "unqueued".to_owned(),
+            Event::RequestShed { reason } => format!("shed {reason}"),
+            Event::RequestPanicked => "panicked".to_owned(),
             Event::LimitChecked { policy, allowed } => format!("{policy} {allowed}"),
             other => panic!("{other:?}"),
         };
@@ -28,7 +32,7 @@ impl Observer for Seen {
 
 impl Seen {
     /// What was seen since the last time.
-    fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().expect("nobody panics"))
     }
 }
@@ -46,7 +50,6 @@ async fn a_request_is_observed_by_its_template_and_by_methods_that_there_are() {
         ("GET /greeting?a=b", "GET /greeting 200"),
         ("GET /things/3f0c", "GET /things/{id} 404"),
         ("POST /greeting", "POST /greeting 405"),
-        ("GET /panic", "GET /panic 500"),
         ("GET /nowhere/3f0c", "GET - 404"),
         ("BREW /greeting", "_OTHER /greeting 405"),
         ("BREW /nowhere", "_OTHER - 404"),
@@ -59,6 +62,14 @@ async fn a_request_is_observed_by_its_template_and_by_methods_that_there_are() {
         assert_eq!((seen.first().map(String::as_str), seen.len()), (Some("began"), 3), "{line}: {seen:?}");
         assert_eq!((seen[1].as_str(), seen[2].as_str()), ("default true", expected), "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_panic_is_observed() {
+    let seen = Arc::new(Seen::default());
+    let server = setup(&seen).start().await;
+    Client::connect(server.address).await.get("/panic").await;
+    assert_eq!(seen.take(), ["began", "default true", "panicked", "GET /panic 500"]);
 }
 
 #[tokio::test]

@@ -113,6 +113,10 @@ async fn events_are_counted_under_what_they_say() {
     assert_eq!(sum("job_run_duration_seconds_count", &[("outcome", "retried")]), 2);
     assert_eq!(sum("lease_lost_total", &[]), 2);
     assert_eq!(sum("http_server_active_requests", &[]), 0, "all were answered");
+    assert_eq!(sum("http_server_queued_requests", &[]), 2, "of two each time one still waits");
+    assert_eq!(sum("http_server_shed_requests_total", &[("reason", "full")]), 2);
+    assert_eq!(sum("http_server_shed_requests_total", &[("reason", "late")]), 0, "which is told, too");
+    assert_eq!(sum("http_server_panics_total", &[]), 2);
     assert_eq!(sum("circuit_breaker_state", &[("breaker", "cache"), ("state", "open")]), 1);
     assert_eq!(sum("circuit_breaker_state", &[]), 1, "it is in one state");
 }
