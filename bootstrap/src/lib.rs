@@ -19,6 +19,7 @@ pub mod metrics;
 mod moving;
 pub mod open_queue;
 pub mod open_store;
+mod orphans;
 pub mod output;
 pub mod passphrase;
 pub mod port;

@@ -12,7 +12,7 @@
 //! - No step, hook or task is waited for without a bound.
 //! - A task that [`Lifecycle::spawn`] started is over, or dropped, before the stores are closed.
 //! - Signals have handlers from the first step on, so they also reach a process with id 1, for which the kernel has no
-//!   default action.
+//!   default action; as such, it waits for the dead whom nobody else waits for.
 
 use std::future::Future;
 use std::io;
@@ -31,6 +31,7 @@ use tracing::Instrument;
 use crate::config::Shutdown;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
+use crate::orphans;
 
 /// What is left when the time is over gets this much more, together, to close files and say goodbye.
 const LAST_GRACE: Duration = Duration::from_secs(1);
@@ -99,8 +100,10 @@ impl Lifecycle {
         }))
     }
 
-    /// Lets SIGTERM and SIGINT stop the process; the second one at once.
+    /// Lets SIGTERM and SIGINT stop the process; the second one at once. Whoever is the first process of a container
+    /// waits for orphans, too.
     pub fn listen_for_signals(&self) -> io::Result<()> {
+        orphans::bury()?;
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let life = self.clone();

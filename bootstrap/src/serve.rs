@@ -151,7 +151,8 @@ async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycl
     life.spawn("pulse", async move { beating.run_until_cancelled(pulse(metrics)).await });
 
     let stop = CancellationToken::new();
-    let server = Server::new(listener, api).run(stop.clone(), config.shutdown.timeout);
+    let server = Server::new(listener, api).parting(life.soft());
+    let server = server.run(stop.clone(), config.shutdown.timeout);
     #[expect(clippy::disallowed_methods, reason = "the phase that finishes requests waits for it")]
     let server = tokio::spawn(server);
     life.on_stop(Phase::StopAccepting, "stop accepting", async move { stop.cancel() });

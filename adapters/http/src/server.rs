@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -44,39 +45,64 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long connections may take to go once they were cut off.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
+/// How long connections stay open when the server ends, so that a request that is on its way arrives and is answered.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// How many that had connected before the end are still accepted: as many as wait with the usual backlog.
+const LAST_COMERS: usize = 1024;
+
 /// An HTTP/1 server on one listener.
 pub struct Server {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     app: Arc<Protected>,
+    parting: CancellationToken,
 }
 
 impl Server {
-    /// Serves `app` on `listener`, within the limits that `app` was protected with.
+    /// Serves `app` on `listener`, within the limits that `app` was protected with. The server lets go of the listener when
+    /// it accepts nobody any more.
     #[must_use]
-    pub fn new(listener: TcpListener, app: Arc<Protected>) -> Self {
-        Self { listener, app }
+    pub fn new(listener: impl Into<Arc<TcpListener>>, app: Arc<Protected>) -> Self {
+        Self { listener: listener.into(), app, parting: CancellationToken::new() }
     }
 
-    /// Serves until `stop` is cancelled; then accepts nobody any more, closes idle connections, and returns when the
-    /// last request is answered. After `grace` what is left is cut off.
+    /// From when `parting` is cancelled, each answer is the last of its connection, and says so. A client that keeps its
+    /// connection then asks elsewhere, rather than on one that ends at the same moment.
+    #[must_use]
+    pub fn parting(self, parting: CancellationToken) -> Self {
+        Self { parting, ..self }
+    }
+
+    /// Serves until `stop` is cancelled; then accepts those who had connected by then and nobody else, closes idle
+    /// connections as soon as nothing can be on its way on them, and returns when the last request is answered. After `grace` what is left is cut off.
     pub async fn run(self, stop: CancellationToken, grace: Duration) {
-        let Self { listener, app } = self;
+        let Self { listener, app, parting } = self;
         let admission = Admission::new(*app.limits(), app.proxies().clone());
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         // Also when this future is dropped before its end.
         let _cut_at_last = cut.clone().drop_guard();
-        while let Some((socket, peer)) = accept(&listener, &stop).await {
+        let mut last_comers = 0..LAST_COMERS;
+        loop {
+            let (socket, peer) = match accept(&listener, &stop).await {
+                Some(connection) => connection,
+                // Whoever waits to be accepted when the socket is closed gets a reset.
+                None => match last_comers.next().and_then(|_| listener.accept().now_or_never()) {
+                    Some(Ok(connection)) => connection,
+                    _ => break,
+                },
+            };
             let Some(admitted) = admission.admit(peer.ip()) else {
                 tracing::debug!("connection refused: a limit is reached");
                 continue;
             };
-            let (app, stop, cut) = (Arc::clone(&app), stop.clone(), cut.clone());
+            let (app, cut) = (Arc::clone(&app), cut.clone());
+            let end = End { parting: parting.clone(), stop: stop.clone() };
             connections.spawn(async move {
                 let _admitted = admitted;
                 tokio::select! {
                     () = cut.cancelled() => {}
-                    () = serve(socket, peer, app, stop) => {}
+                    () = serve(socket, peer, app, end) => {}
                 }
             });
         }
@@ -91,6 +117,26 @@ impl Server {
             // A handler that blocks its thread cannot be cut off, and must not hold us up.
             let _ = timeout(CUT_OFF, connections.wait()).await;
         }
+    }
+}
+
+/// How a connection learns that the server ends.
+#[derive(Clone)]
+struct End {
+    parting: CancellationToken,
+    stop: CancellationToken,
+}
+
+impl End {
+    /// Whether an answer is the last of its connection.
+    fn is_near(&self) -> bool {
+        self.parting.is_cancelled() || self.stop.is_cancelled()
+    }
+
+    /// When no request that has not begun can be on its way any more.
+    async fn of_idleness(&self) {
+        self.stop.cancelled().await;
+        sleep(LAST_WORDS).await;
     }
 }
 
@@ -126,7 +172,7 @@ fn concerns_one_client(error: &io::Error) -> bool {
 }
 
 /// One connection, from its first byte to its last.
-async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<Protected>, stop: CancellationToken) {
+async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<Protected>, end: End) {
     // A small answer must not wait for the acknowledgement of the one before.
     let _ = socket.set_nodelay(true);
     let local = LocalAddr(socket.local_addr().map_or_else(|_| Addr::default(), Addr::SocketAddr));
@@ -134,6 +180,8 @@ async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<Protected>, stop: C
     let limits = *app.limits();
     let wire = Wire::new(socket, limits);
     let refusal = wire.refusal();
+    let idle_ends = end.clone();
+    let idle_ends = async move { idle_ends.of_idleness().await };
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         // Looked up before the next head can be read; see `Wire::refusal`.
         let refused = refusal.get().copied();
@@ -142,10 +190,10 @@ async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<Protected>, stop: C
         if let Some(refusal) = refused {
             request.set_data(refusal);
         }
-        let app = Arc::clone(&app);
+        let (app, end) = (Arc::clone(&app), end.clone());
         async move {
             let mut response = app.get_response(request).await;
-            if last {
+            if last || end.is_near() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(hyper::Response::from(response))
@@ -159,7 +207,7 @@ async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<Protected>, stop: C
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
-        () = stop.cancelled() => {
+        () = idle_ends => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
 mod api;
+mod common;
+mod load;
 mod place;
 mod server;
 mod size;
@@ -10,11 +12,13 @@ mod terminal;
 mod demo;
 mod doctor;
 mod durability;
+mod first_process;
 mod first_run;
 mod metrics;
 mod migrate;
 mod moving;
 mod readme_tour;
+mod restarts;
 mod second_server;
 mod shutdown;
 mod storage;

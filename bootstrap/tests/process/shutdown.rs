@@ -1,26 +1,25 @@
 //! How a server stops: what has begun is finished, nothing new begins, and nobody waits for ever.
 
 use std::io::ErrorKind;
-use std::process::Stdio;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::process::Command;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::place::{PATIENCE, Place};
-use crate::server::{Server, send};
+use crate::server::Server;
 
 const STOPPING: &str = "stopping; a second signal does not wait";
 
 /// A request whose body has not all arrived.
-struct SlowRequest(TcpStream);
+pub(crate) struct SlowRequest(TcpStream);
 
 impl SlowRequest {
     /// Begins it; the server is waiting for its body when this returns.
-    async fn begin(server: &Server) -> Self {
+    pub(crate) async fn begin(server: &Server) -> Self {
         let mut stream = TcpStream::connect(server.address).await.expect("connected");
         let head = "POST /auth/login HTTP/1.1\r\nHost: portwright\r\nContent-Type: application/json\r\n\
                     Content-Length: 52\r\nExpect: 100-continue\r\n\r\n";
@@ -34,7 +33,7 @@ impl SlowRequest {
     }
 
     /// Sends the rest; everything that is answered until the connection ends.
-    async fn finish(mut self) -> String {
+    pub(crate) async fn finish(mut self) -> String {
         self.0.write_all(br#", "password": "12345"}"#).await.expect("sent");
         self.rest().await
     }
@@ -50,7 +49,13 @@ impl SlowRequest {
 
 /// A connection that has had an answer and is kept for the next.
 async fn idle_connection(server: &Server) -> TcpStream {
-    let mut stream = TcpStream::connect(server.address).await.expect("connected");
+    idle_connection_from(server, Ipv4Addr::LOCALHOST).await
+}
+
+async fn idle_connection_from(server: &Server, from: Ipv4Addr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from((from, 0))).expect("an address of this machine");
+    let mut stream = socket.connect(server.address).await.expect("connected");
     stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: portwright\r\n\r\n").await.expect("sent");
     let mut answer = Vec::new();
     while !answer.ends_with(b"}") {
@@ -61,7 +66,7 @@ async fn idle_connection(server: &Server) -> TcpStream {
 }
 
 /// Waits until nobody can connect any more.
-async fn refuses_connections(server: &Server) {
+pub(crate) async fn refuses_connections(server: &Server) {
     let refused = async {
         loop {
             match TcpStream::connect(server.address).await {
@@ -154,31 +159,27 @@ async fn a_signal_that_a_wrapper_passes_on_again_is_one_signal() {
     assert_eq!(server.ended().await.code, Some(0));
 }
 
-/// The first process of a container has no default action for signals.
-#[tokio::test]
-async fn the_first_process_of_a_container_stops_like_any_other() {
-    let mut isolation = vec!["--pid", "--fork", "--mount-proc", "--kill-child"];
-    if !rustix::process::geteuid().is_root() {
-        isolation.splice(0..0, ["--user", "--map-root-user"]);
-    }
-    let permitted = Command::new("unshare").args(&isolation).arg("true").stderr(Stdio::null()).status();
-    if !permitted.await.is_ok_and(|status| status.success()) {
-        println!("not tested: this machine lets nobody make a process namespace");
-        return;
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_idle_connections_do_not_hold_it_up() {
+    const ADDRESSES: u8 = 10;
+    // Each is a file of this process and of the server.
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("as many as we may");
     let place = Place::empty();
-    let mut command = Command::new("unshare");
-    command.args(&isolation).args([env!("CARGO_BIN_EXE_portwright"), "serve"]);
-    place.confine(&mut command);
-    let server = Server::start(command.env("PATH", "/usr/bin:/bin")).await;
-    let children = format!("/proc/{0}/task/{0}/children", server.pid());
-    let first = std::fs::read_to_string(children).expect("read").trim().parse().expect("one child");
-    let lock = std::fs::read_to_string(place.data("portwright.lock")).expect("the lock file");
-    assert!(lock.contains(r#""pid":1,"#), "{lock}");
-
-    let slow = SlowRequest::begin(&server).await;
-    send(first, Signal::TERM);
-    refuses_connections(&server).await;
-    assert!(slow.finish().await.contains("invalid-credentials"));
-    assert_eq!(server.ended().await.code, Some(0));
+    let server = place.serve().await;
+    let mut idle = Vec::new();
+    for number in 0..1_000 {
+        // One address may have 256 connections.
+        let from = Ipv4Addr::new(127, 0, 1, u8::try_from(number % u16::from(ADDRESSES)).expect("small"));
+        idle.push(idle_connection_from(&server, from).await);
+    }
+    let told = Instant::now();
+    let ended = server.stop().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    for mut connection in idle {
+        let mut nothing = Vec::new();
+        let closed = timeout(PATIENCE, connection.read_to_end(&mut nothing)).await;
+        assert_eq!(closed.expect("it is closed").expect("in order"), 0);
+    }
 }

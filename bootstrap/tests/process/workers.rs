@@ -42,7 +42,7 @@ const LEASE: Duration = Duration::from_secs(2);
 
 impl Place {
     /// The program with the tasks of [`Works`], where [`Place::command`] has the product.
-    fn program(&self, argument: &str) -> Command {
+    pub(crate) fn program(&self, argument: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portwright-test-tasks"));
         command.arg(argument);
         self.confine(&mut command);
@@ -50,7 +50,7 @@ impl Place {
     }
 
     /// A server that starts workers, with a shorter time to stop than usual.
-    fn server_with_workers(&self, min: usize, max: usize) -> Command {
+    pub(crate) fn server_with_workers(&self, min: usize, max: usize) -> Command {
         let mut command = self.program("serve");
         command.envs([("COMPUTE_AUTO_SPAWN", "true"), ("SHUTDOWN_TIMEOUT", "10s")]);
         command.env("COMPUTE_MIN_WORKERS", min.to_string());
@@ -60,16 +60,16 @@ impl Place {
 }
 
 /// The jobs of a server, and the traces that they leave.
-struct Jobs {
-    queue: Arc<dyn JobQueue>,
+pub(crate) struct Jobs {
+    pub(crate) queue: Arc<dyn JobQueue>,
     works: Works,
     traces: PathBuf,
 }
 
 /// A line of a trace: a step of a try, in which process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Trace {
-    step: String,
+pub(crate) struct Trace {
+    pub(crate) step: String,
     pid: u32,
     run: u64,
     job: String,
@@ -77,12 +77,12 @@ struct Trace {
 }
 
 impl Jobs {
-    fn at(place: &Place) -> Self {
+    pub(crate) fn at(place: &Place) -> Self {
         Self::of(Arc::new(QueueClient::of(&place.path().join("data"))), place)
     }
 
     /// Those of another queue, which leave their traces in this place.
-    fn of(queue: Arc<dyn JobQueue>, place: &Place) -> Self {
+    pub(crate) fn of(queue: Arc<dyn JobQueue>, place: &Place) -> Self {
         let clock = Arc::new(SystemClock);
         let ids = Arc::new(UuidV7::new(clock.clone()));
         let compute = Compute::new(queue.clone(), clock, ids, Arc::new(Unobserved), Defaults::default());
@@ -96,18 +96,18 @@ impl Jobs {
     }
 
     /// Enqueues a job that takes so long.
-    async fn take_time(&self, name: &str, time: Duration) -> JobId {
+    pub(crate) async fn take_time(&self, name: &str, time: Duration) -> JobId {
         let job = self.works.take_time_job(self.order(name, time)).enqueue().await;
         job.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
-    fn trace(&self, name: &str) -> Vec<Trace> {
+    pub(crate) fn trace(&self, name: &str) -> Vec<Trace> {
         let text = fs::read_to_string(self.traces.join(name)).unwrap_or_default();
         text.lines().map(Trace::parse).collect()
     }
 
     /// Waits until the trace has this step for the `n`th time, and returns it.
-    async fn traced(&self, name: &str, step: &str, n: usize) -> Trace {
+    pub(crate) async fn traced(&self, name: &str, step: &str, n: usize) -> Trace {
         let mut found = None;
         until(&format!("the trace {name} has {n} {step}"), async || {
             found = self.trace(name).into_iter().filter(|it| it.step == step).nth(n - 1);
@@ -191,7 +191,7 @@ pub(crate) async fn until(what: &str, mut is_true: impl AsyncFnMut() -> bool) {
 }
 
 /// The processes that this one started and that have not ended.
-fn children(of: u32) -> Vec<u32> {
+pub(crate) fn children(of: u32) -> Vec<u32> {
     let file = format!("/proc/{of}/task");
     let tasks = fs::read_dir(file).map(|tasks| tasks.flatten().collect::<Vec<_>>()).unwrap_or_default();
     let lists = tasks.iter().filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
@@ -205,7 +205,7 @@ fn parse(number: &str) -> u32 {
 }
 
 /// Whether there is such a process that has not ended. One that has and that nobody has waited for is not.
-fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     field(pid, 3).is_some_and(|state| state != "Z" && state != "X")
 }
 
@@ -222,7 +222,7 @@ async fn workers_health(server: &Server) -> serde_json::Value {
 }
 
 /// Waits until so many workers are ready, and returns their processes.
-async fn ready_workers(server: &Server, count: usize) -> Vec<u32> {
+pub(crate) async fn ready_workers(server: &Server, count: usize) -> Vec<u32> {
     let wanted = count.to_string();
     until(&format!("{count} workers are ready"), async || {
         workers_health(server).await["details"]["ready"] == wanted.as_str()

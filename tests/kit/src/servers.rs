@@ -9,12 +9,14 @@
 
 #[cfg(feature = "containers")]
 pub mod containers;
+mod haproxy;
 mod postgres;
 mod redis;
 #[cfg(feature = "s3")]
 pub mod s3;
 mod shell;
 
+pub use haproxy::Haproxy;
 pub use postgres::Postgres;
 pub use redis::Redis;
 #[cfg(feature = "s3")]

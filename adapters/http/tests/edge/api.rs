@@ -190,11 +190,11 @@ impl Setup {
         let (app, signals) = self.protected();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let stop = CancellationToken::new();
-        let server = Server::new(listener, Arc::new(app));
+        let [parting, stop] = std::array::from_fn(|_| CancellationToken::new());
+        let server = Server::new(listener, Arc::new(app)).parting(parting.clone());
         #[expect(clippy::disallowed_methods, reason = "aborted when it is dropped")]
         let task = tokio::spawn(server.run(stop.clone(), GRACE));
-        Running { address, signals, stop, task }
+        Running { address, signals, parting, stop, task }
     }
 }
 
@@ -205,6 +205,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) signals: Arc<Signals>,
+    pub(crate) parting: CancellationToken,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<()>,
 }

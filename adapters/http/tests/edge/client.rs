@@ -54,6 +54,13 @@ impl Answer {
     }
 }
 
+impl From<std::net::TcpStream> for Client {
+    fn from(socket: std::net::TcpStream) -> Self {
+        socket.set_nonblocking(true).expect("set");
+        Self { socket: TcpStream::from_std(socket).expect("a socket"), received: Vec::new() }
+    }
+}
+
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let socket = within(TcpStream::connect(address)).await.expect("a connection");

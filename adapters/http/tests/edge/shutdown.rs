@@ -31,6 +31,38 @@ async fn a_request_that_was_begun_is_answered_and_no_other() {
 }
 
 #[tokio::test]
+async fn before_the_end_an_answer_is_the_last_of_its_connection_and_new_ones_are_taken() {
+    let server = Setup::default().start().await;
+    let mut client = Client::connect(server.address).await;
+    assert_eq!(client.get("/greeting").await.header("connection"), None);
+
+    server.parting.cancel();
+    for _ in 0..2 {
+        let answer = client.get("/greeting").await;
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        client.closed().await;
+        client = Client::connect(server.address).await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_connected_when_the_server_stops_is_answered_if_the_request_is_on_its_way() {
+    let server = Setup::default().start().await;
+    let mut kept = Client::connect(server.address).await;
+    assert_eq!(kept.get("/greeting").await.status, 200);
+    let mut clients = [kept, Client::connect(server.address).await];
+    server.stop.cancel();
+    // The server has not run since: whoever connects now waits to be accepted.
+    let late = std::net::TcpStream::connect(server.address).expect("connected");
+    for client in &mut clients {
+        let answer = client.get("/greeting").await;
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    }
+    let mut late = Client::from(late);
+    assert_eq!(late.get("/greeting").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_request_that_does_not_end_is_cut_off() {
     let mut server = Setup::default().start().await;
     let mut client = Client::connect(server.address).await;

@@ -8,48 +8,16 @@ use portwright_domain::job::JobState;
 use portwright_domain::ports::job_queue::Limits;
 use portwright_redis::{RedisConfig, RedisJobQueue};
 use portwright_testkit::pictures::picture;
-use portwright_testkit::servers::{Postgres, Redis, Stop};
+use portwright_testkit::servers::{Redis, Stop};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::process::Command;
 use tokio::time::Instant;
 
 use super::{Jobs, LEASE, by_hand, children, is_alive, ready_workers, until};
 use crate::api::{Answer, Api};
+use crate::common::Common;
 use crate::place::{Place, ran};
 use crate::server::{Server, send};
-
-/// Everything that servers on several hosts share.
-struct Common {
-    redis: Redis,
-    _postgres: Postgres,
-    environment: [(&'static str, String); 3],
-}
-
-impl Common {
-    fn new() -> Self {
-        let (redis, postgres) = (Redis::new(), Postgres::primary());
-        let environment = [
-            ("REDIS_URL", redis.url()),
-            ("DATABASE_URL", postgres.url(&postgres.fresh_database())),
-            ("JWT_SECRET", "q3Yt0nR6dJ1vXwq8Zb7sKf2uM5hLgC4e".to_owned()),
-        ];
-        Self { redis, _postgres: postgres, environment }
-    }
-
-    /// The program with the tasks of a test, on a host of its own as far as it can tell.
-    fn on(&self, place: &Place, argument: &str) -> Command {
-        let mut command = place.program(argument);
-        command.envs(self.environment.clone());
-        command
-    }
-
-    async fn jobs(&self, place: &Place) -> Jobs {
-        let config = RedisConfig::at([self.redis.url()]).expect("a URL");
-        let queue = RedisJobQueue::init(&config, Limits::default()).await.expect("it opens");
-        Jobs::of(Arc::new(queue), place)
-    }
-}
 
 /// Starts a server with these many workers on nothing but a Redis.
 async fn serve_with_workers(place: &Place, redis: &Redis, count: usize) -> Server {
