@@ -92,7 +92,7 @@ pub fn api(
     draining: CancellationToken,
 ) -> Protected {
     let ApiPorts { tokens, sealer, limiter, clock, ids, observer, exposition, with_deadline } = ports;
-    let document = Arc::new(document());
+    let document = document();
     let routes = Routes::of_document(&document.value)
         .with_limits(avatars::PATH, avatars::LIMITS)
         .with_limits("/compute/primes", compute::LIMITS)
@@ -124,7 +124,7 @@ pub fn api(
             draining,
         },
         MetricsApi { exposition },
-        OperationsApi { tokens: tokens.clone(), document: document.clone() },
+        OperationsApi { tokens: tokens.clone(), written: (&document).into() },
         ProblemPages,
     );
     let identify = identify(tokens, clock.clone());

@@ -9,7 +9,7 @@ use poem::http::StatusCode;
 use poem::{IntoResponse, Response};
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaSchemaRef, Registry};
-use poem_openapi::types::{Any, Type};
+use poem_openapi::types::Type;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -145,23 +145,6 @@ json_payload!(
     Json,
     "application/json"
 );
-/// YAML (RFC 9512), written already.
-pub(crate) struct Yaml(pub(crate) String);
-
-impl Payload for Yaml {
-    const CONTENT_TYPE: &'static str = "application/yaml";
-
-    fn schema_ref() -> MetaSchemaRef {
-        Any::<Value>::schema_ref()
-    }
-}
-
-impl IntoResponse for Yaml {
-    fn into_response(self) -> Response {
-        Response::builder().content_type(Self::CONTENT_TYPE).body(self.0)
-    }
-}
-
 json_payload!(
     /// A report on health (draft-inadarei-api-health-check).
     HealthJson,

@@ -36,6 +36,7 @@ mod trace;
 mod transfers;
 mod unknown_parameters;
 mod users;
+mod written;
 
 pub use api::{ApiPolicy, ApiPorts, api, document};
 pub use document::Document;

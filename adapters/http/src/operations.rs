@@ -2,20 +2,39 @@
 
 use std::sync::Arc;
 
-use poem_openapi::payload::Html;
 use poem_openapi::types::Any;
 use poem_openapi::{ApiResponse, OpenApi};
 use portwright_domain::ports::TokenIssuer;
 use serde_json::Value;
 
 use crate::document::Document;
-use crate::json::{Json, Yaml};
+use crate::json::Json;
 use crate::tags::Tag;
+use crate::written::{WrittenJson, WrittenPage, WrittenYaml};
 
 /// The operations on the service itself.
 pub(crate) struct OperationsApi {
     pub(crate) tokens: Arc<dyn TokenIssuer>,
-    pub(crate) document: Arc<Document>,
+    pub(crate) written: WrittenDocument,
+}
+
+/// The document in every form in which it is served.
+pub(crate) struct WrittenDocument {
+    json: WrittenJson,
+    yaml: WrittenYaml,
+    page: WrittenPage,
+    page_policy: String,
+}
+
+impl From<&Document> for WrittenDocument {
+    fn from(document: &Document) -> Self {
+        Self {
+            json: WrittenJson(document.value.to_string().into()),
+            yaml: WrittenYaml(document.yaml().into()),
+            page: WrittenPage(document.page.clone().into()),
+            page_policy: document.page_policy.clone(),
+        }
+    }
 }
 
 #[derive(ApiResponse)]
@@ -29,14 +48,14 @@ enum KeysAnswer {
 enum DocumentAnswer {
     /// The document.
     #[oai(status = 200)]
-    Document(Json<Any<Value>>),
+    Document(WrittenJson),
 }
 
 #[derive(ApiResponse)]
 enum YamlAnswer {
     /// The document.
     #[oai(status = 200)]
-    Document(Yaml),
+    Document(WrittenYaml),
 }
 
 #[derive(ApiResponse)]
@@ -44,7 +63,7 @@ enum DocsAnswer {
     /// The page.
     #[oai(status = 200)]
     Page(
-        Html<String>,
+        WrittenPage,
         /// Only the scripts of this page may run.
         #[oai(header = "Content-Security-Policy")]
         String,
@@ -66,18 +85,18 @@ impl OperationsApi {
     /// This document
     #[oai(path = "/openapi.json", method = "get", operation_id = "openapiJson")]
     async fn openapi_json(&self) -> DocumentAnswer {
-        DocumentAnswer::Document(Json(Any(self.document.value.clone())))
+        DocumentAnswer::Document(self.written.json.clone())
     }
 
     /// This document as YAML
     #[oai(path = "/openapi.yaml", method = "get", operation_id = "openapiYaml")]
     async fn openapi_yaml(&self) -> YamlAnswer {
-        YamlAnswer::Document(Yaml(self.document.yaml()))
+        YamlAnswer::Document(self.written.yaml.clone())
     }
 
     /// This document as a page
     #[oai(path = "/docs", method = "get", operation_id = "docs")]
     async fn docs(&self) -> DocsAnswer {
-        DocsAnswer::Page(Html(self.document.page.clone()), self.document.page_policy.clone())
+        DocsAnswer::Page(self.written.page.clone(), self.written.page_policy.clone())
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use portwright_testkit::servers::{Postgres, Stop};
 use serde_json::json;
 
-use crate::{expect_unavailable, meanwhile, on, readiness, rename, until};
+use tokio::time::Instant;
+
+use crate::{expect_unavailable, meanwhile, on, on_with, readiness, rename, until};
 
 /// Nobody waits longer for a server that is away.
 const PATIENCE: Duration = Duration::from_millis(2_500);
@@ -68,4 +70,20 @@ async fn nobody_notices_that_a_replica_is_gone() {
         assert_eq!(readiness(&app, 200).await, json!("warn"), "{stop:?}");
         meanwhile(|| standby.start());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_database_that_says_nothing_a_request_takes_the_time_it_has_and_no_more() {
+    // Less than the layers before the database would wait.
+    const BUDGET: Duration = Duration::from_millis(1_500);
+    let primary = Postgres::primary();
+    let app = on_with(&[&primary], None, |config| config.http.request_timeout = BUDGET).await;
+    let admin = app.admin().await;
+    meanwhile(|| primary.freeze());
+    let asked = Instant::now();
+    rename(&admin, "Eve").await.expect_problem(504, "timeout");
+    let took = asked.elapsed();
+    meanwhile(|| primary.thaw());
+    assert!(took >= BUDGET && took < BUDGET + Duration::from_millis(300), "{took:?}");
+    until(200, async || rename(&admin, "Ada").await).await;
 }

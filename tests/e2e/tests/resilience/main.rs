@@ -10,6 +10,7 @@ mod transfers;
 
 use std::time::Duration;
 
+use portwright::config::Config;
 use portwright_e2e::{Answer, Caller, TestApp};
 use portwright_testkit::servers::{Postgres, S3};
 use reqwest::Method;
@@ -18,6 +19,15 @@ use tokio::time::Instant;
 
 /// A server on these databases, the primary first, and on this bucket if there is one.
 pub(crate) async fn on(databases: &[&Postgres], files: Option<&S3>) -> TestApp {
+    on_with(databases, files, |_| {}).await
+}
+
+/// The same, with a different configuration.
+pub(crate) async fn on_with(
+    databases: &[&Postgres],
+    files: Option<&S3>,
+    change: impl FnOnce(&mut Config),
+) -> TestApp {
     let name = databases.first().expect("a primary").fresh_database();
     let urls = databases.iter().map(|server| server.url(&name)).collect();
     for standby in databases.iter().skip(1) {
@@ -25,6 +35,7 @@ pub(crate) async fn on(databases: &[&Postgres], files: Option<&S3>) -> TestApp {
     }
     TestApp::with(|config| {
         portwright_e2e::home::stand_on(config, urls, files);
+        change(config);
     })
     .await
 }
