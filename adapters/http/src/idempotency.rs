@@ -7,6 +7,9 @@
 //! A body that may be larger than JSON is not kept to be compared: the request is claimed by what comes before it, and its
 //! digest, which the handler makes by reading, is kept with the answer. Whoever comes again sends the file again; it is
 //! read to its end, and only its digest is looked at.
+//!
+//! Where an answer was not kept, because nobody knows what came of the request, it runs again. A job that it makes is then
+//! the same one, as its identity follows from the key: see [`job_of`].
 
 use std::sync::Arc;
 
@@ -17,8 +20,10 @@ use poem_openapi::types::ParseFromJSON;
 use portwright_application::{Idempotency, SessionError, Sessions};
 use portwright_domain::PortError;
 use portwright_domain::idempotency::{Claim, Fingerprint, IdempotencyKey, Progress, RecordedAnswer};
+use portwright_domain::job::JobId;
 use ring::digest::{Context, SHA256};
 use tracing::Instrument;
+use uuid::Builder;
 
 use crate::body::MAX_BYTES;
 use crate::body_digest::{BodyDigest, drain};
@@ -141,6 +146,7 @@ async fn answer<E: Endpoint<Output = Response>>(
             return replay(answer);
         }
     }
+    request.set_data(JobOfKey::of(&key, fingerprint));
     let (answer, mut kept) = keep(inner.call(request).await).await;
     if let (Some(Progress::Answered(answer)), Some(digest)) =
         (&mut kept, digest.as_ref().and_then(BodyDigest::get))
@@ -156,6 +162,31 @@ async fn answer<E: Endpoint<Output = Response>>(
         tracing::warn!(%error, "an idempotency key could not be settled");
     }
     answer
+}
+
+/// The identity of the job that a request with a key makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct JobOfKey(JobId);
+
+impl JobOfKey {
+    fn of(key: &IdempotencyKey, fingerprint: Fingerprint) -> Self {
+        let mut context = Context::new(&SHA256);
+        // Neither a path nor a key has a line break.
+        for part in ["job", &key.scope, &key.key] {
+            context.update(part.as_bytes());
+            context.update(b"\n");
+        }
+        context.update(&fingerprint.0);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&context.finish().as_ref()[..16]);
+        Self(JobId(Builder::from_custom_bytes(bytes).into_uuid()))
+    }
+}
+
+/// The identity that a job made by this request has to have, if the request carries a key: whoever sends it again, after an
+/// answer that was lost or told of an outage, gets the same job for as long as the queue knows it.
+pub(crate) fn job_of(request: &Request) -> Option<JobId> {
+    request.data::<JobOfKey>().map(|job| job.0)
 }
 
 /// What to keep of an answer; nothing of one that another try could change.

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::idempotency::job_of;
 use crate::jobs::body::{JobBody, dead_of};
 use crate::middleware::aside;
 use crate::preference::{LONGEST_WAIT, Preference};
@@ -52,6 +53,7 @@ impl Trouble {
 /// The call on behalf of this caller, within the trace of this request.
 pub(super) fn asked_by<'c, T, E>(caller: &Caller, request: &Request, call: Call<'c, T, E>) -> Call<'c, T, E> {
     let call = call.created_by(caller.0.principal.user_id);
+    let call = job_of(request).into_iter().fold(call, Call::with_id);
     match traceparent(request) {
         Some(trace) => call.traced(trace),
         None => call,
