@@ -37,7 +37,7 @@ mod transfers;
 mod unknown_parameters;
 mod users;
 
-pub use api::{ApiPolicy, ApiPorts, api, document};
+pub use api::{ApiPolicy, ApiPorts, Draining, api, document};
 pub use document::Document;
 pub use health::HealthDetails;
 pub use management::management;

@@ -16,7 +16,9 @@ use portwright_domain::password::{NewPassword, Password};
 use portwright_domain::ports::{Clock, JobQueue, Quota, Unobserved};
 use portwright_domain::session::SessionLimits;
 use portwright_domain::user::{Email, PersonName, UserId};
-use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, TrustedProxies, api};
+use portwright_http::{
+    ApiPolicy, ApiPorts, Draining, HealthDetails, Protected, ServerLimits, TrustedProxies, api,
+};
 use portwright_memory::{
     FakeSealer, FakeTokens, MemoryCache, MemoryJobQueue, MemoryRateLimiter, MemoryStorage, MemoryStore,
     PlainHasher,
@@ -82,7 +84,8 @@ impl Scene {
             health: HealthDetails::Everybody,
             limits: ServerLimits::default(),
         };
-        let api = api(&services, ports, policy, draining.clone());
+        let streams = draining.clone();
+        let api = api(&services, ports, policy, Draining { unready: CancellationToken::new(), streams });
         Self { services, queue, api, draining, token, job: job.id }
     }
 
