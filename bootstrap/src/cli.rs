@@ -109,6 +109,9 @@ pub struct ServeOptions {
     /// Start no workers, which wins over `COMPUTE_AUTO_SPAWN`.
     #[arg(long, help = "Start no workers, as COMPUTE_AUTO_SPAWN=false")]
     pub no_workers: bool,
+    /// The standard input comes from a server that hands over to this one: it starts it like this.
+    #[arg(long, hide = true)]
+    pub successor: bool,
 }
 
 /// Migrations of one database, or a move to another.

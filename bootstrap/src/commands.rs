@@ -23,6 +23,7 @@ use crate::cli::{self, Cli, Command, WorkerCommand};
 use crate::config::{AppRole, Config, Override, Reading, Sources};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
+use crate::handover::Inheritance;
 use crate::telemetry::{self, Usual};
 use crate::wiring::Program;
 use crate::{output, servers};
@@ -68,7 +69,8 @@ fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
             if config.compute.role == AppRole::Worker {
                 return worker::run(&config, WorkerCommand::default(), program);
             }
-            return block_on(serve::run(&config, &options, program));
+            let inheritance = Inheritance::of_process(options.successor)?;
+            return block_on(serve::run(&config, &options, program, inheritance));
         }
         Command::Worker(command) => {
             let config = prepare(overrides, Usual::Server)?;

@@ -14,7 +14,7 @@
 //! the queue ends, and then the queue.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use portwright_application::compute::reaper::reap;
@@ -53,7 +53,6 @@ pub struct Engine {
     own: Option<Own>,
     supervisor: Option<Supervisor>,
     reap_every: Duration,
-    shutdown: Duration,
 }
 
 /// What is to be done for a queue in a file, which is this server's alone.
@@ -86,7 +85,6 @@ impl Engine {
             open,
             own,
             reap_every: (config.compute.lease / LOOKS_PER_LEASE).min(RAREST_LOOK),
-            shutdown: config.shutdown.timeout,
         })
     }
 
@@ -148,14 +146,9 @@ impl Engine {
         };
         let (send_home, until) = oneshot::channel();
         let workers = life.spawn("supervisor", supervisor.run(until));
-        // The time to stop runs from here, and requests take some of it.
-        let deadline = Arc::new(OnceLock::new());
-        let (noted, shutdown) = (deadline.clone(), self.shutdown);
-        life.on_stop(Phase::StopAccepting, "note the time", async move {
-            noted.get_or_init(|| Instant::now() + shutdown);
-        });
+        let stopping = life.clone();
         life.on_stop(Phase::BackgroundTasks, "send the workers home", async move {
-            let by = deadline.get().copied().unwrap_or_else(Instant::now);
+            let by = stopping.deadline().unwrap_or_else(Instant::now);
             // If there is no supervisor any more, there are no workers.
             let _ = send_home.send(by);
             let _ = workers.await;

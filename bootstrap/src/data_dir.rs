@@ -7,14 +7,17 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
+pub(crate) use holder::Holder;
+
+mod holder;
 
 /// The name of the lock file.
 pub const LOCK_NAME: &str = "portwright.lock";
@@ -62,13 +65,34 @@ impl DataDir {
         }
     }
 
+    /// The lock of a server that gives up its place to this one, if that is the lock of this directory; nothing if it is
+    /// that of another. What the file says stays as it is until [`ServerLock::announce`].
+    ///
+    /// # Errors
+    /// As for [`DataDir::lock`], if either cannot be looked at.
+    pub fn inherit(&self, lock: OwnedFd) -> Result<Option<ServerLock>, Failure> {
+        let path = self.0.join(LOCK_NAME);
+        let file = File::from(lock);
+        let refused = |error: &io::Error| refused("look at the lock", &path, error);
+        let theirs = file.metadata().map_err(|error| refused(&error))?;
+        let ours = match std::fs::metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            ours => ours.map_err(|error| refused(&error))?,
+        };
+        let is_same = (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino());
+        Ok(is_same.then(|| ServerLock { file, holder: Holder::this_process() }))
+    }
+
     /// Where the server on this directory listens; `None` if none runs, or not yet.
     #[must_use]
     pub fn server(path: &Path) -> Option<SocketAddr> {
-        let text = std::fs::read_to_string(path.join(LOCK_NAME)).ok()?;
-        let holder: Holder = serde_json::from_str(&text).ok()?;
         // A server that was killed leaves the file behind, and anybody may listen on its port by now.
-        holder.is_running().then_some(holder.address).flatten()
+        Self::holder(path).filter(Holder::is_running)?.address
+    }
+
+    /// Who has taken this directory last, if the lock file tells.
+    pub(crate) fn holder(path: &Path) -> Option<Holder> {
+        serde_json::from_str(&std::fs::read_to_string(path.join(LOCK_NAME)).ok()?).ok()
     }
 
     fn in_use(&self, lock: &mut File) -> Failure {
@@ -105,6 +129,12 @@ impl ServerLock {
         self.write()
     }
 
+    /// What another process needs to have the lock, too. Nobody else gets it until both have ended.
+    #[must_use]
+    pub fn share(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
     fn write(&mut self) -> io::Result<()> {
         let mut text = serde_json::to_vec(&self.holder)?;
         text.push(b'\n');
@@ -112,38 +142,6 @@ impl ServerLock {
         self.file.set_len(0)?;
         self.file.write_all(&text)
     }
-}
-
-/// Who holds the lock; with its start, a process id is one process only.
-#[derive(Debug, Serialize, Deserialize)]
-struct Holder {
-    pid: u32,
-    /// When the process started, in clock ticks since the machine did.
-    started: Option<u64>,
-    exe: Option<PathBuf>,
-    address: Option<SocketAddr>,
-}
-
-impl Holder {
-    fn this_process() -> Self {
-        let pid = std::process::id();
-        Self { pid, started: started(pid), exe: std::env::current_exe().ok(), address: None }
-    }
-
-    fn is_running(&self) -> bool {
-        started(self.pid) == self.started
-    }
-}
-
-/// When this process started, where the system tells; `None` if there is no such process.
-fn started(pid: u32) -> Option<u64> {
-    start_time(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-/// Field 22 of `/proc/<pid>/stat`; the command, field 2, may have spaces and parentheses of its own.
-fn start_time(stat: &str) -> Option<u64> {
-    let (_, behind_command) = stat.rsplit_once(") ")?;
-    behind_command.split(' ').nth(22 - 3)?.parse().ok()
 }
 
 fn refused(what: &str, path: &Path, error: &io::Error) -> Failure {
@@ -215,6 +213,23 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_is_shared_with_a_successor_and_outlives_its_first_holder() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let dir = DataDir::create(parent.path()).expect("made");
+        let lock = dir.lock().expect("the first");
+        let shared = || lock.share().try_clone_to_owned().expect("shared");
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        let other = DataDir::create(elsewhere.path()).expect("made");
+        assert!(other.inherit(shared()).expect("an answer").is_none(), "that is the lock of another one");
+
+        let successor = dir.inherit(shared()).expect("an answer").expect("the same lock");
+        drop(lock);
+        assert_eq!(dir.lock().expect_err("a stranger").exit(), Exit::TryAgain);
+        drop(successor);
+        dir.lock().expect("free again");
+    }
+
+    #[test]
     fn a_lock_file_that_says_nothing_still_locks() {
         let parent = tempfile::tempdir().expect("a directory");
         let dir = DataDir::create(parent.path()).expect("made");
@@ -234,12 +249,5 @@ mod tests {
         child.kill().expect("killed");
         child.wait().expect("ended");
         again.expect("free again");
-    }
-
-    #[test]
-    fn the_start_time_is_found_behind_any_command() {
-        let fields: Vec<String> = (4..=30).map(|field| field.to_string()).collect();
-        assert_eq!(start_time(&format!("7 (a) b (c) S {}", fields.join(" "))), Some(22));
-        assert!(Holder::this_process().started.is_some());
     }
 }

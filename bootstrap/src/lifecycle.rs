@@ -3,6 +3,8 @@
 //! ```text
 //! steps ──► ready ──► soft (a signal, or `stop`) ──ready delay──► stop accepting ► finish requests
 //!                        │                                           ► background tasks ► close stores ──► exit
+//!                        ├─ another process waits for what is ours (`hand_over`): background tasks go first,
+//!                        │  so that somebody accepts requests for as long as possible
 //!                        ├─ SHUTDOWN_TIMEOUT over: hard; what is left has one second ───────────────────► exit 1
 //!                        └─ a second signal: abort ─────────────────────────────────────────────────────► exit 1
 //! ```
@@ -36,6 +38,10 @@ use crate::orphans;
 /// What is left when the time is over gets this much more, together, to close files and say goodbye.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
+/// Whoever keeps a connection learns with its next answer that another process is there; so much time has everybody to ask,
+/// also where no balancer has to notice anything.
+const LEAST_PARTING: Duration = Duration::from_secs(1);
+
 /// Ctrl-C reaches every process of a terminal's foreground, and wrappers such as `timeout` pass on what they got: so one
 /// wish to stop arrives twice. Nobody wishes twice within this time.
 const SAME_SIGNAL: Duration = Duration::from_millis(300);
@@ -56,6 +62,17 @@ pub enum Phase {
 impl Phase {
     const ALL: [Self; 4] =
         [Self::StopAccepting, Self::FinishRequests, Self::BackgroundTasks, Self::CloseStores];
+    const WORK_FIRST: [Self; 4] =
+        [Self::BackgroundTasks, Self::StopAccepting, Self::FinishRequests, Self::CloseStores];
+}
+
+/// Who takes requests after this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Successor {
+    /// Another process, which does so already.
+    Serves,
+    /// Another process, which will when this one has closed its stores. Until then, those who connect wait.
+    Waits,
 }
 
 /// The life of the process. Clones are the same life.
@@ -65,6 +82,7 @@ pub struct Lifecycle(Arc<Life>);
 struct Life {
     plan: Shutdown,
     ready: AtomicBool,
+    unready: CancellationToken,
     soft: CancellationToken,
     hard: CancellationToken,
     /// The parent of `hard`.
@@ -72,6 +90,9 @@ struct Life {
     /// When the signal came that stops the process.
     signalled: OnceLock<Instant>,
     exit: OnceLock<Exit>,
+    successor: OnceLock<Successor>,
+    /// When what is left is cut off.
+    deadline: OnceLock<Instant>,
     tasks: TaskTracker,
     hooks: Mutex<Vec<Hook>>,
 }
@@ -90,11 +111,14 @@ impl Lifecycle {
         Self(Arc::new(Life {
             plan,
             ready: AtomicBool::new(false),
+            unready: CancellationToken::new(),
             soft: CancellationToken::new(),
             hard: abort.child_token(),
             abort,
             signalled: OnceLock::new(),
             exit: OnceLock::new(),
+            successor: OnceLock::new(),
+            deadline: OnceLock::new(),
             tasks: TaskTracker::new(),
             hooks: Mutex::default(),
         }))
@@ -125,11 +149,12 @@ impl Lifecycle {
     }
 
     fn signalled(&self, name: &str) {
+        // The first one may come when the process stops already, for another reason.
+        let first = self.0.signalled.get_or_init(Instant::now);
         if !self.0.soft.is_cancelled() {
-            self.0.signalled.get_or_init(Instant::now);
             tracing::info!(signal = name, "stopping; a second signal does not wait");
             self.stop(Exit::Done);
-        } else if self.0.signalled.get().is_some_and(|first| first.elapsed() < SAME_SIGNAL) {
+        } else if first.elapsed() < SAME_SIGNAL {
             tracing::debug!(signal = name, "the same signal again");
         } else {
             tracing::warn!(signal = name, "stopping at once");
@@ -140,10 +165,26 @@ impl Lifecycle {
     /// Begins to stop, and to end with this status. Only the first call counts.
     pub fn stop(&self, exit: Exit) {
         self.0.exit.get_or_init(|| exit);
+        self.0.unready.cancel();
         self.0.soft.cancel();
     }
 
-    /// Cancelled when the process begins to stop: readiness says no, and nothing long is begun.
+    /// Begins to stop, since another process takes the place of this one: requests may still be sent to both. Only the
+    /// first call of this and [`Lifecycle::stop`] counts.
+    pub fn hand_over(&self, successor: Successor) {
+        if self.0.exit.set(Exit::Done).is_ok() {
+            self.0.successor.get_or_init(|| successor);
+            self.0.soft.cancel();
+        }
+    }
+
+    /// Cancelled when no more requests should be sent here: readiness says no.
+    #[must_use]
+    pub fn unready(&self) -> CancellationToken {
+        self.0.unready.clone()
+    }
+
+    /// Cancelled when the process begins to stop: nothing long is begun.
     #[must_use]
     pub fn soft(&self) -> CancellationToken {
         self.0.soft.clone()
@@ -163,7 +204,13 @@ impl Lifecycle {
     /// Whether requests may come: the start is over and the end has not begun.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.ready.load(Ordering::Acquire) && !self.0.soft.is_cancelled()
+        self.0.ready.load(Ordering::Acquire) && !self.0.unready.is_cancelled()
+    }
+
+    /// When what is left will be cut off; `None` as long as nobody stops the process.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline.get().copied()
     }
 
     /// Takes one step of the start.
@@ -228,13 +275,17 @@ impl Lifecycle {
 
     /// Whether everything ended by itself.
     async fn drain(&self) -> bool {
+        let successor = self.0.successor.get();
         // Nobody has sent requests to what was never ready.
         if self.0.ready.load(Ordering::Acquire) {
-            sleep(self.0.plan.ready_delay).await;
+            let delay = self.0.plan.ready_delay;
+            sleep(if successor.is_some() { delay.max(LEAST_PARTING) } else { delay }).await;
         }
         let mut deadline = Instant::now() + self.0.plan.timeout;
+        self.0.deadline.get_or_init(|| deadline);
         let mut all = true;
-        for phase in Phase::ALL {
+        let phases = if successor == Some(&Successor::Waits) { Phase::WORK_FIRST } else { Phase::ALL };
+        for phase in phases {
             while let Some(hook) = self.next_hook(phase) {
                 all &= self.finish(hook.name, hook.work, &mut deadline).await;
             }

@@ -60,31 +60,35 @@ pub struct ManagementPort {
 }
 
 impl ManagementPort {
-    /// Takes the port that the configuration names.
+    /// Takes the port that the configuration names, or has it already.
     ///
     /// # Errors
     /// As [`port::bind`].
-    pub async fn take(config: &Config) -> Result<Option<TcpListener>, Failure> {
+    pub async fn take(
+        config: &Config,
+        inherited: Option<std::net::TcpListener>,
+    ) -> Result<Option<TcpListener>, Failure> {
         let Some(listen) = &config.management else { return Ok(None) };
-        Ok(Some(port::bind(listen).await.map_err(|failure| failure.during("take MANAGEMENT_PORT"))?))
+        let listener = port::inherit_or_bind(inherited, listen).await;
+        listener.map(Some).map_err(|failure| failure.during("take MANAGEMENT_PORT"))
     }
 
-    /// Answers there. `draining` is cancelled as soon as the process is about to stop.
+    /// Answers there. `unready` is cancelled when no more requests should be sent to the API.
     ///
     /// # Errors
     /// A bug, if a port that was taken has no address.
     pub fn open(
-        listener: TcpListener,
+        listener: Arc<TcpListener>,
         config: &Config,
         services: &Services,
         ids: Arc<dyn IdGenerator>,
         exposition: Arc<dyn portwright_http::Exposition>,
-        draining: CancellationToken,
+        unready: CancellationToken,
     ) -> Result<Self, Failure> {
         let address = listener.local_addr().map_err(|error| {
             Failure::new(Exit::Bug, Problem::new(format!("the port has no address ({error})")))
         })?;
-        let endpoint = management(services, ids, exposition, health_details(config), draining);
+        let endpoint = management(services, ids, exposition, health_details(config), unready);
         let stop = CancellationToken::new();
         let server = Server::new(listener, Arc::new(endpoint)).run(stop.clone(), LAST_SCRAPE);
         #[expect(clippy::disallowed_methods, reason = "`close` waits for it")]

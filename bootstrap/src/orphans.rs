@@ -47,10 +47,12 @@ fn dead_children() -> Vec<Pid> {
     let children: Vec<i32> = lists
         .flat_map(|list| list.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .collect();
-    children.into_iter().filter(|pid| is_dead(*pid)).filter_map(Pid::from_raw).collect()
+    children.into_iter().filter_map(Pid::from_raw).filter(|pid| is_dead(*pid)).collect()
 }
 
-fn is_dead(pid: i32) -> bool {
+/// Whether this process has ended, and nobody has waited for it yet. It has no files any more.
+pub(crate) fn is_dead(pid: Pid) -> bool {
+    let pid = pid.as_raw_nonzero();
     // The command, field 2, may have spaces and parentheses of its own; the state is behind it.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))

@@ -1,4 +1,5 @@
-//! Takes the port to listen on. A port that is taken stays with whoever has it: the holder is named, never touched.
+//! Takes the port to listen on. A port that is taken stays with whoever has it: the holder is named, never touched. (Who hangs
+//! on the same data directory is gone by then: [`crate::stale`].)
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -43,6 +44,24 @@ pub async fn bind(listen: &Listen) -> Result<TcpListener, Failure> {
         }
     }
     Err(failure)
+}
+
+/// Listens on the socket that somebody had before, wherever that is; without one, as [`bind`].
+///
+/// # Errors
+/// As [`bind`]; `TryAgain` if the socket cannot be used.
+pub async fn inherit_or_bind(
+    inherited: Option<std::net::TcpListener>,
+    listen: &Listen,
+) -> Result<TcpListener, Failure> {
+    let Some(socket) = inherited else { return bind(listen).await };
+    let usable = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
+    usable.map_err(|error| {
+        Failure::new(
+            Exit::TryAgain,
+            Problem::new(format!("cannot use the socket that was handed over ({error})")),
+        )
+    })
 }
 
 /// Where a client on this machine finds who listens there.

@@ -3,6 +3,9 @@
 //! Every step of the start is awaited, and no request is taken before all of them are done. The port is taken before
 //! the first administrator is made: a start that finds it in use would make one whose password nobody is shown. Whoever
 //! connects in between waits for the answer.
+//!
+//! A server that takes the place of another one ([`crate::handover`]) has its port already. If the other owns the queue, what
+//! can fail is tried before it goes, and done again when it is gone.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,21 +13,23 @@ use std::time::Duration;
 
 use portwright_application::compute::TaskRegistry;
 use portwright_application::{Services, transfers};
-use portwright_domain::ports::{JobQueue, JobSource};
-use portwright_http::{ApiPorts, Server};
+use portwright_domain::ports::{JobQueue, JobSource, Unobserved};
+use portwright_http::{ApiPorts, Draining, Server};
 use portwright_metrics::{Metrics, pulse};
 use tokio_util::sync::CancellationToken;
 
 use crate::compute::Engine;
-use crate::config::Config;
-use crate::data_dir::{DataDir, ServerLock};
+use crate::config::{Config, Queue};
+use crate::data_dir::DataDir;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::first_run::{NewAdmin, ensure_admin};
+use crate::handover::{Hangups, Inheritance, Place, Sockets, hand_over};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::{self, ManagementPort};
-use crate::wiring::{Program, reach, wire};
-use crate::{port, servers};
+use crate::open_store::OpenStore;
+use crate::wiring::{Program, reach, signing_key, wire};
+use crate::{port, servers, stale};
 
 /// How long opening a file or a port may take.
 const QUICK: Duration = Duration::from_secs(15);
@@ -48,8 +53,9 @@ pub struct Running {
     /// Its jobs.
     pub jobs: Jobs,
     life: Lifecycle,
+    sockets: Sockets,
     /// Given up last: the directory is free when nobody writes into it any more.
-    _lock: ServerLock,
+    place: Place,
 }
 
 /// What a worker in the process of its server needs.
@@ -69,6 +75,15 @@ impl Running {
         self.life.run().await
     }
 
+    /// The same; or until another process takes the place of this one, when it is told to hand over.
+    pub async fn ended_or_handed_over(self, hangups: Hangups) -> Exit {
+        let soft = self.life.soft();
+        let handing_over = hand_over(hangups, self.place.lock.share(), &self.sockets, &self.life);
+        // The other process learns by this that it has everything for itself.
+        let _handed_over = soft.run_until_cancelled(handing_over).await;
+        self.life.run().await
+    }
+
     /// Stops it in order, and waits for that.
     pub async fn stop(self) -> Exit {
         self.life.stop(Exit::Done);
@@ -76,7 +91,7 @@ impl Running {
     }
 }
 
-/// Starts a server. `migrate` says whether the database is brought up to date.
+/// Starts a server, with what it inherits. `migrate` says whether the database is brought up to date.
 ///
 /// # Errors
 /// The step that failed, with its cause and the fix; what was opened before is closed again.
@@ -85,16 +100,22 @@ pub async fn start(
     program: Program,
     migrate: bool,
     life: Lifecycle,
+    mut inheritance: Inheritance,
 ) -> Result<Running, Failure> {
-    let lock =
-        life.step("take the data directory", QUICK, async { DataDir::create(&config.data_dir)?.lock() });
-    let mut lock = lock.await?;
-    match begin(config, program, migrate, &life).await {
-        Ok(Begun { address, metrics_at, new_admin, services, jobs }) => {
-            if let Err(error) = lock.announce(address) {
+    let place = take_place(config, &mut inheritance);
+    let mut place = life.step("take the data directory", QUICK, place).await?;
+    if place.is_shared() && matches!(config.queue, Queue::Embedded) {
+        servers::reach_unless_stopped(config, &life).await?;
+        life.step("rehearse the start", MIGRATION, rehearse(config, migrate)).await?;
+        place.wait_for(&life).await?;
+    }
+    match begin(config, program, migrate, &life, inheritance).await {
+        Ok(Begun { address, metrics_at, new_admin, services, jobs, sockets }) => {
+            if let Err(error) = place.lock.announce(address) {
                 tracing::warn!(%error, "the lock file does not say where this server listens");
             }
-            Ok(Running { address, metrics_at, new_admin, services, jobs, life, _lock: lock })
+            place.serves().await;
+            Ok(Running { address, metrics_at, new_admin, services, jobs, life, sockets, place })
         }
         Err(failure) => {
             life.stop(failure.exit());
@@ -104,15 +125,39 @@ pub async fn start(
     }
 }
 
+async fn take_place(config: &Config, inheritance: &mut Inheritance) -> Result<Place, Failure> {
+    let dir = DataDir::create(&config.data_dir)?;
+    match inheritance.take_place(&dir) {
+        Err(failure) if failure.exit() == Exit::TryAgain && stale::make_way(config).await => {
+            inheritance.take_place(&dir)
+        }
+        taken => taken,
+    }
+}
+
+/// Does what may fail for a reason that the predecessor of this server has not.
+async fn rehearse(config: &Config, migrate: bool) -> Result<(), Failure> {
+    let store = OpenStore::open(&config.database, migrate, Arc::new(Unobserved)).await?;
+    store.close().await;
+    signing_key(config).map(drop)
+}
+
 struct Begun {
     address: SocketAddr,
     metrics_at: Option<SocketAddr>,
     new_admin: Option<NewAdmin>,
     services: Services,
     jobs: Jobs,
+    sockets: Sockets,
 }
 
-async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycle) -> Result<Begun, Failure> {
+async fn begin(
+    config: &Config,
+    program: Program,
+    migrate: bool,
+    life: &Lifecycle,
+    inheritance: Inheritance,
+) -> Result<Begun, Failure> {
     servers::reach_unless_stopped(config, life).await?;
     let metrics = Arc::new(Metrics::new(program.ambient.clock.clone()));
     let engine = Engine::open(config, &program.ambient, metrics.clone());
@@ -125,8 +170,13 @@ async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycl
     let database = store.source();
     life.on_stop(Phase::CloseStores, "close the database", async move { store.close().await });
 
-    let management = life.step("take the port for operators", QUICK, ManagementPort::take(config)).await?;
-    let listener = life.step("take the port", QUICK, port::bind(&config.listen)).await?;
+    let Inheritance { api, management, .. } = inheritance;
+    let management =
+        life.step("take the port for operators", QUICK, ManagementPort::take(config, management));
+    let management = management.await?.map(Arc::new);
+    let listener = life.step("take the port", QUICK, port::inherit_or_bind(api, &config.listen));
+    let listener = Arc::new(listener.await?);
+    let sockets = Sockets::of(&listener, management.as_ref());
     let address = listener.local_addr().map_err(|error| {
         Failure::new(Exit::Bug, Problem::new(format!("the port has no address ({error})")))
     })?;
@@ -138,9 +188,11 @@ async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycl
     let ids = app.ports.ids.clone();
     let public = metrics::are_public(config.app_env).then(|| exposition.clone());
     let api = ApiPorts { exposition: public.clone(), ..app.ports };
-    let api = reach(config, &app.services, api, life.soft());
-    let management = management
-        .map(|listener| ManagementPort::open(listener, config, &app.services, ids, exposition, life.soft()));
+    let draining = Draining { unready: life.unready(), streams: life.soft() };
+    let api = reach(config, &app.services, api, draining);
+    let management = management.map(|listener| {
+        ManagementPort::open(listener, config, &app.services, ids, exposition, life.unready())
+    });
     let management = management.transpose()?;
     let metrics_at = management.as_ref().map(|port| port.address).or(public.map(|_| address));
     if let Some(port) = management {
@@ -165,7 +217,7 @@ async fn begin(config: &Config, program: Program, migrate: bool, life: &Lifecycl
     engine.start(life, app.relay, app.reconciler);
     clear_away(config, &app.services, life);
     life.mark_ready();
-    Ok(Begun { address, metrics_at, new_admin, services: app.services, jobs })
+    Ok(Begun { address, metrics_at, new_admin, services: app.services, jobs, sockets })
 }
 
 /// Has files removed that are done with, for as long as the server runs.

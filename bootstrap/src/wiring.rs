@@ -12,14 +12,13 @@ use portwright_domain::ports::{
     Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Storage, Unobserved,
 };
 use portwright_http::{
-    ApiPolicy, ApiPorts, ConcurrencyLimit, HealthDetails, Protected, RouteLimits, ServerLimits, api,
+    ApiPolicy, ApiPorts, ConcurrencyLimit, Draining, HealthDetails, Protected, RouteLimits, ServerLimits, api,
 };
 use portwright_layers::{Layers, Policy as Patience, StoragePolicy, with_deadline};
 use portwright_memory::{MemoryStorage, SystemClock, UuidV7};
 use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
 use portwright_socket::QueueClient;
 use portwright_storage::{OpendalStorage, StorageHealth};
-use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, AppEnv, Config, Queue, Registration, SigningKeySource};
 use crate::dispensable::dispensable;
@@ -234,14 +233,9 @@ pub async fn wire(
     Ok(App { services, tasks, relay, reconciler, ports, layers, store: open_store })
 }
 
-/// The services over HTTP. `draining` is cancelled as soon as the process is about to stop.
+/// The services over HTTP.
 #[must_use]
-pub fn reach(
-    config: &Config,
-    services: &Services,
-    ports: ApiPorts,
-    draining: CancellationToken,
-) -> Arc<Protected> {
+pub fn reach(config: &Config, services: &Services, ports: ApiPorts, draining: Draining) -> Arc<Protected> {
     let policy = ApiPolicy {
         quota: config.rate_limit,
         proxies: config.trusted_proxies.clone(),

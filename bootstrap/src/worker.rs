@@ -71,7 +71,7 @@ pub async fn run(
     // Those that a server started are scraped through it.
     let management = match role.lifeline {
         Some(_) => None,
-        None => ManagementPort::take(config).await?,
+        None => ManagementPort::take(config, None).await?,
     };
     let cut = CancellationToken::new();
     if let Some(line) = &role.lifeline {
@@ -142,7 +142,8 @@ fn operate(
 ) -> Result<ManagementPort, Failure> {
     let beating = life.soft();
     life.spawn("pulse", async move { beating.run_until_cancelled(pulse(metrics)).await });
-    ManagementPort::open(listener, config, &app.services, app.ports.ids.clone(), exposition, life.soft())
+    let (listener, ids) = (Arc::new(listener), app.ports.ids.clone());
+    ManagementPort::open(listener, config, &app.services, ids, exposition, life.unready())
 }
 
 async fn work(worker: &Worker, life: &Lifecycle, cut: &CancellationToken) -> Ending {

@@ -83,14 +83,19 @@ pub struct ApiPolicy {
     pub concurrency: ConcurrencyLimit,
 }
 
-/// The endpoint of the whole API. `draining` is cancelled as soon as the service is about to stop: it is not ready then.
+/// How the API learns that its process is about to end.
+#[derive(Debug, Clone)]
+pub struct Draining {
+    /// Cancelled when no balancer should send requests here any more: readiness says no. That is not so where another
+    /// process takes the place of this one.
+    pub unready: CancellationToken,
+    /// Cancelled when what would go on for ever has to end: streams do.
+    pub streams: CancellationToken,
+}
+
+/// The endpoint of the whole API.
 #[must_use]
-pub fn api(
-    services: &Services,
-    ports: ApiPorts,
-    policy: ApiPolicy,
-    draining: CancellationToken,
-) -> Protected {
+pub fn api(services: &Services, ports: ApiPorts, policy: ApiPolicy, draining: Draining) -> Protected {
     let ApiPorts { tokens, sealer, limiter, clock, ids, observer, exposition, with_deadline } = ports;
     let document = document();
     let routes = Routes::of_document(&document.value)
@@ -113,7 +118,7 @@ pub fn api(
             sessions: services.sessions.clone(),
             sealer: sealer.clone(),
             streams: Arc::default(),
-            draining: draining.clone(),
+            draining: draining.streams,
         },
         QueuesApi { jobs: services.jobs.clone(), sealer: sealer.clone() },
         ComputeApi { primes: services.primes.clone(), jobs: services.jobs.clone(), sealer },
@@ -121,7 +126,7 @@ pub fn api(
             health: services.health.clone(),
             sessions: services.sessions.clone(),
             details: policy.health,
-            draining,
+            unready: draining.unready,
         },
         MetricsApi { exposition },
         OperationsApi { tokens: tokens.clone(), written: (&document).into() },

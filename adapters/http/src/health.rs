@@ -30,8 +30,8 @@ pub(crate) struct HealthApi {
     pub(crate) health: Arc<HealthChecks>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) details: HealthDetails,
-    /// Set as soon as the service is about to stop.
-    pub(crate) draining: CancellationToken,
+    /// Cancelled when no more requests should be sent here.
+    pub(crate) unready: CancellationToken,
 }
 
 /// The health of the service.
@@ -87,7 +87,7 @@ impl HealthApi {
     async fn ready(&self) -> HealthAnswer {
         let report = self.health.report().await;
         let mut body = body_of(&report, false);
-        if self.draining.is_cancelled() {
+        if self.unready.is_cancelled() {
             body.status = HealthStatus::Fail.as_str().into();
             return HealthAnswer::NotServing(HealthJson(body));
         }

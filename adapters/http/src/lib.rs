@@ -38,7 +38,7 @@ mod unknown_parameters;
 mod users;
 mod written;
 
-pub use api::{ApiPolicy, ApiPorts, api, document};
+pub use api::{ApiPolicy, ApiPorts, Draining, api, document};
 pub use document::Document;
 pub use health::HealthDetails;
 pub use management::management;

@@ -15,17 +15,17 @@ use crate::middleware::{Protected, Protection, Routes, TrustedProxies, protect};
 use crate::server::ServerLimits;
 
 /// `/metrics` and `/health*`, and nothing else. Nobody is counted or limited, whatever the API is going through: that is what
-/// whoever asks here wants to know. `draining` is cancelled as soon as the service is about to stop.
+/// whoever asks here wants to know. `unready` is cancelled when no more requests should be sent to the API.
 #[must_use]
 pub fn management(
     services: &Services,
     ids: Arc<dyn IdGenerator>,
     exposition: Arc<dyn Exposition>,
     details: HealthDetails,
-    draining: CancellationToken,
+    unready: CancellationToken,
 ) -> Protected {
     let health =
-        HealthApi { health: services.health.clone(), sessions: services.sessions.clone(), details, draining };
+        HealthApi { health: services.health.clone(), sessions: services.sessions.clone(), details, unready };
     let routes = Routes::of_document(&Document::of::<(HealthApi, MetricsApi)>().value);
     let operations = routed((health, MetricsApi { exposition: Some(exposition) })).map_to_response();
     let protection = Protection {

@@ -1,5 +1,8 @@
 //! `portwright serve`: the product.
 
+use std::io;
+
+use sd_notify::NotifyState;
 use tokio::time::Instant;
 
 use crate::banner::{self, FirstAdminMade, Started};
@@ -8,22 +11,30 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::first_run_file;
+use crate::handover::{Hangups, Inheritance, tell_systemd};
 use crate::lifecycle::Lifecycle;
 use crate::open_queue::describe;
 use crate::open_store::OpenStore;
 use crate::serve::start;
 use crate::wiring::Program;
 
-/// Serves until told to stop.
-pub(super) async fn run(config: &Config, options: &ServeOptions, program: Program) -> Result<Exit, Failure> {
+/// Serves until told to stop, or until another process serves in its place.
+pub(super) async fn run(
+    config: &Config,
+    options: &ServeOptions,
+    program: Program,
+    inheritance: Inheritance,
+) -> Result<Exit, Failure> {
     let began = Instant::now();
     let migrate = !options.no_migrate;
     let life = Lifecycle::new(config.shutdown);
-    life.listen_for_signals().map_err(|error| {
+    let deaf = |error: io::Error| {
         Failure::new(Exit::TryAgain, Problem::new(format!("cannot listen for signals ({error})")))
-    })?;
+    };
+    life.listen_for_signals().map_err(deaf)?;
+    let hangups = Hangups::listen().map_err(deaf)?;
     let database = OpenStore::describe(&config.database, migrate).await;
-    let running = start(config, program, migrate, life).await?;
+    let running = start(config, program, migrate, life, inheritance).await?;
 
     let file = config.data_dir.join(first_run_file::NAME);
     let first_admin = running.new_admin.as_ref().and_then(|admin| {
@@ -35,5 +46,6 @@ pub(super) async fn run(config: &Config, options: &ServeOptions, program: Progra
     let (queue, storage) = (&describe(&config.queue), &config.storage.to_string());
     let started = Started { app_env, took, address, metrics, database, queue, storage, workers, first_admin };
     banner::announce(&started, config.log.format);
-    Ok(running.ended().await)
+    tell_systemd(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
+    Ok(running.ended_or_handed_over(hangups).await)
 }

@@ -14,6 +14,7 @@ mod doctor;
 mod durability;
 mod first_process;
 mod first_run;
+mod handover;
 mod metrics;
 mod migrate;
 mod moving;

@@ -80,6 +80,15 @@ impl Place {
             .kill_on_drop(true);
     }
 
+    /// Every process that works here.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let here = self.path().canonicalize().expect("it is there");
+        let processes = fs::read_dir("/proc").expect("a Linux").flatten();
+        let works_here = processes
+            .filter(|process| fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == here));
+        works_here.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
+    }
+
     /// Starts a server with the usual environment.
     pub(crate) async fn serve(&self) -> Server {
         Server::start(&mut self.command(["serve"])).await

@@ -40,7 +40,7 @@ impl Server {
         let (sender, log) = watch::channel(Vec::new());
         #[expect(clippy::disallowed_methods, reason = "`ended` waits for it")]
         let reader = tokio::spawn(read(stderr, sender));
-        let Some(event) = logged(&log, "started").await else {
+        let Some(event) = logged(&log, "started", 1).await else {
             panic!("it did not start:\n{}", log.borrow().join("\n"));
         };
         let address = event["url"].as_str().and_then(|url| url.strip_prefix("http://")?.parse().ok());
@@ -61,7 +61,17 @@ impl Server {
 
     /// Waits until it has logged an event with this message.
     pub(crate) async fn logged(&self, message: &str) -> Value {
-        logged(&self.log, message).await.expect("it is logged")
+        self.logged_times(message, 1).await
+    }
+
+    /// Waits until it, or those that write to its log, have logged this so many times; the last of them.
+    pub(crate) async fn logged_times(&self, message: &str, times: usize) -> Value {
+        logged(&self.log, message, times).await.expect("it is logged")
+    }
+
+    /// All that it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.borrow().join("\n")
     }
 
     /// Waits for its end, and for the last of its log.
@@ -102,12 +112,14 @@ async fn read(stderr: ChildStderr, log: watch::Sender<Vec<String>>) {
     }
 }
 
-/// The event with this message, once there is one; `None` if the log ends without it, or does not go on.
-async fn logged(log: &watch::Receiver<Vec<String>>, message: &str) -> Option<Value> {
+/// The event with this message, once there are so many; `None` if the log ends without them, or does not go on.
+async fn logged(log: &watch::Receiver<Vec<String>>, message: &str, times: usize) -> Option<Value> {
     let quoted = format!(r#""message":"{message}""#);
     let is_it = |line: &&String| line.contains(&quoted);
     let mut log = log.clone();
-    let lines =
-        timeout(PATIENCE, log.wait_for(|lines| lines.iter().any(|line| is_it(&line)))).await.ok()?.ok()?;
-    serde_json::from_str(lines.iter().find(is_it)?).ok()
+    let lines = timeout(PATIENCE, log.wait_for(|lines| lines.iter().filter(is_it).count() >= times))
+        .await
+        .ok()?
+        .ok()?;
+    serde_json::from_str(lines.iter().filter(is_it).nth(times - 1)?).ok()
 }

@@ -210,7 +210,7 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 }
 
 /// A field of `/proc/<pid>/stat`, counted from 1; not the second.
-fn field(pid: u32, number: usize) -> Option<String> {
+pub(crate) fn field(pid: u32, number: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, behind_command) = stat.rsplit_once(") ")?;
     behind_command.split(' ').nth(number - 3).map(str::to_owned)

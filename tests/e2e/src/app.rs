@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portwright::config::{Config, FirstAdmin};
+use portwright::handover::Inheritance;
 use portwright::lifecycle::Lifecycle;
 use portwright::serve::{Jobs, Running, start};
 use portwright::wiring::{Ambient, Program, signing_key};
@@ -64,7 +65,8 @@ impl TestApp {
         let ambient = Ambient { clock: clock.clone(), ids, rules_queue: true };
         let program = Program { ambient, ..Program::product() };
         let life = Lifecycle::new(config.shutdown);
-        let running = start(&config, program, true, life).await.expect("the server starts");
+        let running =
+            start(&config, program, true, life, Inheritance::default()).await.expect("the server starts");
         let http = client().build().expect("a client");
         let key = signing_key(&config).expect("the server has one");
         let freshness = Arc::new(Freshness::new(AeadSealer::new(&key)));

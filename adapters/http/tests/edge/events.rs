@@ -17,7 +17,7 @@ use portwright_domain::ports::{Clock, JobQueue, Quota, Unobserved};
 use portwright_domain::session::SessionLimits;
 use portwright_domain::user::{Email, PersonName, UserId};
 use portwright_http::{
-    ApiPolicy, ApiPorts, ConcurrencyLimit, HealthDetails, Protected, ServerLimits, TrustedProxies,
+    ApiPolicy, ApiPorts, ConcurrencyLimit, Draining, HealthDetails, Protected, ServerLimits, TrustedProxies,
     WithDeadline, api,
 };
 use portwright_memory::{
@@ -87,7 +87,8 @@ impl Scene {
             limits: ServerLimits::default(),
             concurrency: ConcurrencyLimit::of(10),
         };
-        let api = api(&services, ports, policy, draining.clone());
+        let streams = draining.clone();
+        let api = api(&services, ports, policy, Draining { unready: CancellationToken::new(), streams });
         Self { services, queue, api, draining, token, job: job.id }
     }
 

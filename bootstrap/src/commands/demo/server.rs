@@ -14,6 +14,7 @@ use crate::config::{Config, Database, FirstAdmin, Listen, Log, Shutdown, Storage
 use crate::data_dir::DataDir;
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
+use crate::handover::Inheritance;
 use crate::lifecycle::Lifecycle;
 use crate::port;
 use crate::serve::{Running, start};
@@ -55,7 +56,8 @@ impl Server {
             Failure::new(Exit::CannotCreate, problem.fix("set TMPDIR to a directory on a local disk"))
         })?;
         let config = own_config(config, &dir);
-        let running = start(&config, program, true, Lifecycle::new(config.shutdown)).await?;
+        let life = Lifecycle::new(config.shutdown);
+        let running = start(&config, program, true, life, Inheritance::default()).await?;
         let address = running.address;
         first_worker(&Client::at(address)).await;
         Ok(Self { address, data_dir: config.data_dir, own: Some(Own { running, dir }) })

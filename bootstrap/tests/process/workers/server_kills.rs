@@ -1,6 +1,5 @@
 //! Kills of a server that owns the queue and has workers, under load: what it took is done, and nobody is left behind.
 
-use std::fs;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::{Jobs, is_alive, parse, until};
+use super::{Jobs, is_alive, until};
 use crate::api::Api;
 use crate::durability::{Random, integrity};
 use crate::place::Place;
@@ -46,7 +45,7 @@ async fn what_a_server_took_before_it_was_killed_is_done_and_nobody_is_left_behi
         sleep(Duration::from_millis(random.within(20..400))).await;
         let killed = Instant::now();
         server.bereave().await;
-        let left_behind = processes_in(&place);
+        let left_behind = place.processes();
         let gone = async {
             until("all workers are gone", async || !left_behind.iter().any(|pid| is_alive(*pid))).await;
             killed.elapsed()
@@ -121,14 +120,4 @@ async fn sign_in_until_killed(api: Api, credentials: serde_json::Value) -> u32 {
         sessions += 1;
     }
     sessions
-}
-
-/// Every process that works here.
-fn processes_in(place: &Place) -> Vec<u32> {
-    let here = place.path().canonicalize().expect("it is there");
-    let processes = fs::read_dir("/proc").expect("a Linux").flatten();
-    let works_here =
-        processes.filter(|process| fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == here));
-    let names = works_here.filter_map(|process| process.file_name().into_string().ok());
-    names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).map(|pid| parse(&pid)).collect()
 }
