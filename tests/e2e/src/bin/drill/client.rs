@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::fault::{NODES, Peer};
 use crate::injector::Scene;
 use crate::stage::PASSWORD;
-use crate::weather::{HEALTH, Refusal, to};
+use crate::weather::{Blame, HEALTH, Refusal, to};
 
 /// What only the database is needed for.
 pub(crate) const DATABASE: &[Peer] = &[Peer::Primary];
@@ -157,7 +157,7 @@ impl Client {
         self.access.clear();
         let credentials = json!({"email": email, "password": PASSWORD});
         let login = Ask::new(Method::POST, "/auth/login", DATABASE).json(&credentials);
-        match self.insist(&login, 4 * STUBBORN).await {
+        match self.persist(&login).await {
             Some(heard) => self.take_session(&heard.json()),
             None => false,
         }
@@ -200,6 +200,11 @@ impl Client {
                 _ => self.rest(100, 400).await,
             }
         }
+    }
+
+    /// Asks for what must be there, for as long as a busy machine may take.
+    pub(crate) async fn persist(&mut self, ask: &Ask) -> Option<Heard> {
+        self.insist(ask, 4 * STUBBORN).await
     }
 
     /// Asks once. `None` says that nobody knows what came of it: there was no answer, or one of 5xx. Whether that may be is
@@ -266,13 +271,17 @@ impl Client {
             Refusal::NoAnswer => "requests without an answer".to_owned(),
             Refusal::Problem(status, code) => format!("answers {status} {code}"),
         });
-        let scene = &self.crew.scene;
-        if !scene.weather.explains(refusal, node, ask.needs, asked) {
-            let (name, took) = (to(node, &ask.name()), asked.elapsed());
-            self.wrong(format!(
-                "{name} after {took:.1?}: {text}\n            ({})",
-                scene.weather.report(asked)
-            ));
+        let weather = &self.crew.scene.weather;
+        match weather.blame(refusal, node, ask.needs, asked) {
+            Blame::Fault => {}
+            Blame::Machine => self.count("refusals that only a busy machine explains"),
+            Blame::Nobody => {
+                let (name, took) = (to(node, &ask.name()), asked.elapsed());
+                self.wrong(format!(
+                    "{name} after {took:.1?}: {text}\n            ({})",
+                    weather.report(asked)
+                ));
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::load::pictures::Pictures;
 use crate::load::sessions::Sessions;
 use crate::load::transfers::Transfers;
 use crate::load::{jobs, probes};
+use crate::machine;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::stage::{EMAIL, Stage};
@@ -50,6 +51,8 @@ pub(crate) async fn run(options: &Options) -> bool {
     let crew = Arc::new(Crew::new(scene.clone()));
     let mut admin = Client::new(crew.clone(), chance.number());
     assert!(admin.sign_in(EMAIL).await, "the administrator signs in before anything fails");
+    let mut watch = JoinSet::new();
+    watch.spawn(machine::watch(scene.clone()));
     let load = Load::begin(&crew, &admin.access, &mut chance);
 
     scene.play(&plan, journal.start_the_clock()).await;
@@ -58,10 +61,10 @@ pub(crate) async fn run(options: &Options) -> bool {
         scene.stage.primary.sql(r#"SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')"#)
     });
     journal.note("the last fault has healed");
-    probes::expect_well(&mut admin, healed, AFTERMATH).await;
+    probes::expect_well(&mut admin, healed).await;
+    jobs::expect_none_stuck(&mut admin, healed, &moment).await;
     sleep_until(healed + AFTERMATH).await;
-    journal.note("from now on nothing explains anything");
-    jobs::expect_none_stuck(&mut admin, &moment).await;
+    journal.note("from now on nothing that fails is explained");
     sleep(CALM).await;
     crew.stop();
     let emails = load.verify(&mut admin).await;
@@ -162,7 +165,9 @@ async fn expect_users(admin: &mut Client, emails: &Emails) {
     let mut cursor = Some(String::new());
     while let Some(at) = cursor {
         let list = Ask::get(format!("/users?limit=100&cursor={at}"), DATABASE);
-        let Some(page) = admin.ask(&list).await.map(|heard| heard.json()) else { return };
+        let Some(page) = admin.persist(&list).await.map(|heard| heard.json()) else {
+            return admin.wrong("users cannot be listed");
+        };
         for user in page["data"].as_array().into_iter().flatten() {
             *listed.entry(user["email"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
         }

@@ -70,6 +70,11 @@ impl Process {
         Self { pid, heard, ended, _lifeline: lifeline, _shell: shell, _readers: readers }
     }
 
+    /// Which process it is, or was.
+    pub(crate) const fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Waits until it says where it listens; `None` if it ends without.
     pub(crate) async fn listens(&self) -> Option<SocketAddr> {
         let (mut heard, mut ended) = (self.heard.clone(), self.ended.clone());

@@ -23,6 +23,7 @@ mod injector;
 mod journal;
 mod keeper;
 mod load;
+mod machine;
 mod node;
 mod options;
 mod plan;

@@ -100,6 +100,11 @@ impl Node {
         }
     }
 
+    /// Its process, or the last one that it had.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.running().map(|running| running.process.pid())
+    }
+
     /// Its workers of the moment.
     pub(crate) fn workers(&self) -> Vec<u32> {
         self.running().map(|it| it.process.children()).unwrap_or_default()

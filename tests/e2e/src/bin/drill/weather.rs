@@ -10,6 +10,9 @@ use crate::fault::{Fault, Peer, name_of};
 /// So long after a fault has healed it may still be felt: this is the bound that the drill is about.
 pub(crate) const AFTERMATH: Duration = Duration::from_secs(5);
 
+/// Nobody waits longer for a machine that has time.
+const LATEST: Duration = Duration::from_mins(2);
+
 /// Stands for the code of a report on the health, which has none.
 pub(crate) const HEALTH: &str = "health";
 
@@ -22,9 +25,24 @@ pub(crate) enum Refusal<'a> {
     Problem(u16, &'a str),
 }
 
+/// Whose fault a refusal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// A fault of the plan.
+    Fault,
+    /// A machine that had no time for us.
+    Machine,
+    /// Ours.
+    Nobody,
+}
+
 /// What went wrong when.
 #[derive(Default)]
-pub(crate) struct Weather(Mutex<Vec<Window>>);
+pub(crate) struct Weather {
+    windows: Mutex<Vec<Window>>,
+    /// When the machine last had no time for us.
+    starved: Mutex<Option<Instant>>,
+}
 
 struct Window {
     fault: Fault,
@@ -47,8 +65,34 @@ impl Weather {
         }
     }
 
-    /// Whether a client that asked this server for something that needs these peers may be refused like this.
-    pub(crate) fn explains(&self, refusal: Refusal<'_>, node: usize, needs: &[Peer], asked: Instant) -> bool {
+    /// The machine has no time for us.
+    pub(crate) fn starved(&self) {
+        *self.starved.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn last_starved(&self) -> Option<Instant> {
+        *self.starved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether everything has had the time to be well again that it may take after the last fault, which healed then. On a
+    /// machine that has no time for us, that begins when it has, but not for ever.
+    pub(crate) fn is_over(&self, healed: Instant) -> bool {
+        let begins = self.last_starved().map_or(healed, |starved| starved.max(healed));
+        begins.elapsed() > AFTERMATH || healed.elapsed() > LATEST
+    }
+
+    /// Why a client that asked this server for something that needs these peers is refused like this.
+    pub(crate) fn blame(&self, refusal: Refusal<'_>, node: usize, needs: &[Peer], asked: Instant) -> Blame {
+        if self.explains(refusal, node, needs, asked) {
+            return Blame::Fault;
+        }
+        // It makes things late, and nothing else.
+        let of_time = matches!(refusal, Refusal::Problem(503, _) | Refusal::Problem(504, "timeout"));
+        let starved = self.last_starved().is_some_and(|starved| starved + AFTERMATH >= asked);
+        if of_time && starved { Blame::Machine } else { Blame::Nobody }
+    }
+
+    fn explains(&self, refusal: Refusal<'_>, node: usize, needs: &[Peer], asked: Instant) -> bool {
         let silent = |fault: Fault| fault.silences(node);
         let away = |fault: Fault, of: &[Peer]| {
             fault.peer_of(node).is_some_and(|peer| needs.contains(&peer) && of.contains(&peer))
@@ -76,6 +120,10 @@ impl Weather {
                 None => format!("{} ({:.1} s ago)", window.fault, window.began.elapsed().as_secs_f64()),
             })
             .collect();
+        let starved = self
+            .last_starved()
+            .map(|it| format!("the machine had no time {:.1} s ago", it.elapsed().as_secs_f64()));
+        let words: Vec<_> = words.into_iter().chain(starved).collect();
         if words.is_empty() { "nothing was wrong".to_owned() } else { words.join("; ") }
     }
 
@@ -93,7 +141,7 @@ impl Weather {
     }
 
     fn windows(&self) -> std::sync::MutexGuard<'_, Vec<Window>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

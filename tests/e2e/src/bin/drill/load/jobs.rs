@@ -47,7 +47,8 @@ pub(crate) async fn ended(client: &mut Client, path: &str, within: Duration) -> 
 pub(crate) async fn settled(client: &mut Client, path: &str) -> Option<Value> {
     let begun = Instant::now();
     loop {
-        let Some(job) = look(client, path).await else {
+        let heard = client.persist(&Ask::get(path, JOBS)).await;
+        let Some(job) = heard.filter(|heard| heard.status == 200).map(|heard| heard.json()) else {
             client.wrong(format!("{path} was acknowledged, and cannot be read"));
             return None;
         };
@@ -72,14 +73,23 @@ pub(crate) async fn settled(client: &mut Client, path: &str) -> Option<Value> {
     }
 }
 
-/// Says so if a job from before this moment is stuck. One that waits for its next try, as its task wants it, is not.
-pub(crate) async fn expect_none_stuck(client: &mut Client, before: &str) {
-    for state in ["ready", "running"] {
-        for job in page(client, &format!("state={state}"), 1).await {
-            if job["createdAt"].as_str().is_some_and(|created| created < before) {
-                client.wrong(format!("a job of before {before} is stuck: {job}"));
-            }
+/// Says so if a job from before the last fault had healed, which was at this moment, is stuck. One that waits for its next
+/// try, as its task wants it, is not.
+pub(crate) async fn expect_none_stuck(client: &mut Client, healed: Instant, moment: &str) {
+    loop {
+        let is_over = client.crew.scene.weather.is_over(healed);
+        let mut waiting = Vec::new();
+        for state in ["ready", "running"] {
+            let jobs = page(client, &format!("state={state}"), 1).await.into_iter();
+            waiting.extend(jobs.filter(|job| job["createdAt"].as_str().is_some_and(|at| at < moment)));
         }
+        if is_over || waiting.is_empty() {
+            for job in waiting {
+                client.wrong(format!("a job of before {moment} is stuck: {job}"));
+            }
+            return;
+        }
+        sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -112,7 +122,7 @@ pub(crate) async fn all(client: &mut Client, task: &str) -> Vec<Value> {
 
 async fn page(client: &mut Client, filter: &str, number: usize) -> Vec<Value> {
     let list = Ask::get(format!("/jobs?{filter}&limit=100&page={number}"), JOBS);
-    let Some(heard) = client.ask(&list).await else {
+    let Some(heard) = client.persist(&list).await else {
         client.wrong(format!("jobs cannot be listed ({filter})"));
         return Vec::new();
     };

@@ -47,7 +47,7 @@ impl People {
                 let who = self.client.noise.below(self.present.len());
                 match die {
                     0..=11 => self.change(who).await,
-                    12..=17 => drop(self.read(who).await),
+                    12..=17 => self.read(who).await,
                     18 => self.create_again(who).await,
                     _ => self.delete(who).await,
                 }
@@ -156,12 +156,11 @@ impl People {
         }
     }
 
-    /// Reads a user; whether there was an answer.
-    async fn read(&mut self, who: usize) -> bool {
+    async fn read(&mut self, who: usize) {
         let read = Ask::get(&self.present[who].path, DATABASE).or(&[404]);
-        let Some(heard) = self.client.ask(&read).await else { return false };
-        self.compare(who, &heard);
-        true
+        if let Some(heard) = self.client.ask(&read).await {
+            self.compare(who, &heard);
+        }
     }
 
     fn compare(&mut self, who: usize, heard: &Heard) {
@@ -192,8 +191,10 @@ impl People {
     /// Whether everybody who was acknowledged is there as they were left; their addresses.
     pub(crate) async fn verify(&mut self) -> Vec<String> {
         for who in (0..self.present.len()).rev() {
-            if !self.read(who).await {
-                self.client.wrong(format!("{} cannot be read", self.present[who].path));
+            let read = Ask::get(&self.present[who].path, DATABASE).or(&[404]);
+            match self.client.persist(&read).await {
+                Some(heard) => self.compare(who, &heard),
+                None => self.client.wrong(format!("{} cannot be read", self.present[who].path)),
             }
         }
         self.present.iter().map(|person| person.email.clone()).collect()

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::jobs::{ended, path_of, settled};
-use crate::client::{Ask, Client, DATABASE, FILES, STUBBORN};
+use crate::client::{Ask, Client, DATABASE, FILES, Heard};
 use crate::stage::PASSWORD;
 
 /// The width of the first one; the height tells how often the width has come round.
@@ -50,12 +50,12 @@ impl Pictures {
         let user =
             json!({"email": self.email, "password": PASSWORD, "firstName": "Pat", "lastName": "Drill"});
         let request = Ask::new(Method::POST, "/auth/register", DATABASE).json(&user).or(&[409]);
-        self.client.insist(&request, 4 * STUBBORN).await;
+        self.client.persist(&request).await;
         if !self.client.sign_in(&self.email).await {
             self.client.wrong(format!("{} cannot sign in", self.email));
             return false;
         }
-        let Some(me) = self.client.insist(&Ask::get("/auth/me", DATABASE), 4 * STUBBORN).await else {
+        let Some(me) = self.client.persist(&Ask::get("/auth/me", DATABASE)).await else {
             return false;
         };
         self.path = format!("/users/{}/avatar", me.json()["id"].as_str().unwrap_or_default());
@@ -77,15 +77,19 @@ impl Pictures {
 
     async fn read(&mut self) {
         let Some((number, job)) = self.newest.clone() else { return };
-        if ended(&mut self.client, &job, Duration::from_secs(2)).await.is_some() {
-            self.expect_shown(number).await;
+        if ended(&mut self.client, &job, Duration::from_secs(2)).await.is_some()
+            && let Some(heard) = self.client.ask(&self.original()).await
+        {
+            self.compare(number, &heard);
         }
     }
 
+    fn original(&self) -> Ask {
+        Ask::get(format!("{}?size=original", self.path), FILES).or(&[404])
+    }
+
     /// Says so if another picture is shown than one that may be, now that the job of this one has ended.
-    async fn expect_shown(&mut self, number: usize) {
-        let original = Ask::get(format!("{}?size=original", self.path), FILES).or(&[404]);
-        let Some(heard) = self.client.ask(&original).await else { return };
+    fn compare(&self, number: usize, heard: &Heard) {
         let shown = shown_in(&heard.body);
         let may_be = |candidate: &usize| Some(size_of(*candidate)) == shown;
         // An upload whose client heard nothing may have been recorded before this one, or after it, and is worked on still.
@@ -101,10 +105,13 @@ impl Pictures {
         if job.starts_with("/jobs/") {
             settled(&mut self.client, &job).await;
         }
-        self.expect_shown(number).await;
+        match self.client.persist(&self.original()).await {
+            Some(heard) => self.compare(number, &heard),
+            None => self.client.wrong(format!("{} cannot be read", self.path)),
+        }
         for size in ["64", "256", "512"] {
             let form = Ask::get(format!("{}?size={size}", self.path), FILES);
-            if self.client.ask(&form).await.is_none_or(|heard| heard.status != 200) {
+            if self.client.persist(&form).await.is_none_or(|heard| heard.status != 200) {
                 self.client.wrong(format!("{} is not there in size {size}", self.path));
             }
         }

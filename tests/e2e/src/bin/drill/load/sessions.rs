@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Ask, Client, DATABASE, STUBBORN};
+use crate::client::{Ask, Client, DATABASE};
 use crate::fault::NODES;
 use crate::stage::PASSWORD;
 
@@ -23,7 +23,7 @@ impl Sessions {
         let user =
             json!({"email": self.email, "password": PASSWORD, "firstName": "Ses", "lastName": "Drill"});
         let request = Ask::new(Method::POST, "/auth/register", DATABASE).json(&user).or(&[409]);
-        self.client.insist(&request, 4 * STUBBORN).await;
+        self.client.persist(&request).await;
         while !self.client.crew.is_stopped() {
             self.visit().await;
             self.client.rest(100, 400).await;
