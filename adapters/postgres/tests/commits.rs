@@ -156,6 +156,12 @@ async fn transfers_that_get_in_each_others_way_neither_make_nor_lose_anything() 
 #[tokio::test]
 async fn what_was_committed_survives_every_kill_of_the_server() {
     let server = Postgres::primary();
+    // As in production: what is answered is on the disk.
+    server.sql("ALTER SYSTEM SET fsync = on");
+    server.sql("ALTER SYSTEM SET full_page_writes = on");
+    server.stop(Stop::Fast);
+    server.start();
+    assert_eq!(server.sql("SELECT current_setting('fsync') || current_setting('full_page_writes')"), "onon");
     let (store, _) = store_on(&server, server.port()).await;
     let kills = sized(8, 200);
     let (acknowledged, mut told) = unbounded_channel();

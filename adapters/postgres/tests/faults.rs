@@ -102,16 +102,17 @@ async fn what_nobody_waits_for_any_more_is_stopped() {
     let store = open(&PostgresConfig::at([server.url(&database)]).expect("a URL")).await;
     insert(&store, &a_user().build()).await.expect("inserted");
     slow_down(&server, &database, 30.0, "true");
-    let asking = in_background({
-        let store = store.clone();
-        async move { find(&store, a_user().build().id, Consistency::Strong).await }
-    });
-    eventually(async || running(&server, &database) == "1").await;
-    asking.abort();
-    let gone = Instant::now();
-    eventually(async || running(&server, &database) == "0").await;
-    // Half a second, and what the way and this machine take.
-    assert!(gone.elapsed() < Duration::from_secs(2), "{:?}", gone.elapsed());
+    for _ in 0..3 {
+        let asking = in_background({
+            let store = store.clone();
+            async move { find(&store, a_user().build().id, Consistency::Strong).await }
+        });
+        eventually(async || running(&server, &database) == "1").await;
+        asking.abort();
+        let gone = Instant::now();
+        eventually(async || running(&server, &database) == "0").await;
+        assert!(gone.elapsed() < Duration::from_secs(1), "{:?}", gone.elapsed());
+    }
 }
 
 #[tokio::test]
@@ -185,17 +186,24 @@ fn database_of_app(server: &Postgres) -> (String, String) {
 async fn a_server_without_a_connection_left_is_unavailable_until_it_has_one_again() {
     let server = Postgres::primary();
     let (_, url) = database_of_app(&server);
-    let store = open(&PostgresConfig::at([url]).expect("a URL")).await;
+    let config = PostgresConfig::at([url]).expect("a URL");
+    let store = open(&config).await;
     // The look and one more.
     server.sql("ALTER ROLE app CONNECTION LIMIT 2");
     let held = store.begin().await.expect("one is there");
-    let asked = Instant::now();
-    let error = store.begin().await.map(drop).expect_err("the server has none left");
-    assert_eq!(
-        (error.kind(), error.detail()),
-        (ErrorKind::Unavailable, "the database has no connection left")
-    );
-    assert!(asked.elapsed() < Duration::from_millis(1_500), "{:?}", asked.elapsed());
+    let mut took = Vec::new();
+    for _ in 0..9 {
+        let asked = Instant::now();
+        let error = store.begin().await.map(drop).expect_err("the server has none left");
+        assert_eq!(
+            (error.kind(), error.detail()),
+            (ErrorKind::Unavailable, "the database has no connection left")
+        );
+        took.push(asked.elapsed());
+    }
+    took.sort_unstable();
+    // Nobody waits longer than for a connection of ours that is in use.
+    assert!(took[took.len() / 2] < config.wait, "{took:?}");
     drop(held);
     let freed = Instant::now();
     eventually(async || store.begin().await.is_ok()).await;

@@ -72,6 +72,32 @@ async fn forgotten_scripts_and_killed_connections_are_not_noticed_for_long() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_ends_in_the_middle_of_a_job_costs_that_job_alone() {
+    let server = Redis::new();
+    let queue = queue_on(&[&server]).await;
+    for torn in [1, 40, 400] {
+        server.command("FLUSHALL");
+        let jobs: Vec<_> = (1..=20).map(job).collect();
+        for job in &jobs {
+            assert_eq!(queue.enqueue(std::slice::from_ref(job)).await.expect("it is taken"), [Enqueued::New]);
+        }
+        server.stop(Stop::Kill);
+        server.tear_log(torn);
+        server.start();
+        // Who keeps a list of its own, as an outbox is, enqueues all of them again.
+        work::enqueue_stubbornly(&queue, &jobs[..1]).await;
+        let mut lost = 0;
+        for job in &jobs {
+            let again = queue.enqueue(std::slice::from_ref(job)).await.expect("it is taken");
+            lost += usize::from(again == [Enqueued::New]);
+        }
+        assert!((1..=2).contains(&lost), "{lost} jobs for {torn} bytes");
+        assert_eq!(queue.queues().await.expect("queues works")[0].ready, 20);
+        invariants::hold(&server);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_failover_the_new_primary_is_asked() {
     let primary = Redis::new();
     let replica = primary.replica();

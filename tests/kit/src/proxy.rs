@@ -40,6 +40,12 @@ pub enum Trouble {
         /// Whether the server still gets them, so that only its answer is lost.
         delivered: bool,
     },
+    /// The next part of what the server sends that is longer than this breaks off there: the connection is reset. Nothing
+    /// is wrong any more after that.
+    ResetWithin {
+        /// The bytes of that part which arrive.
+        bytes: usize,
+    },
     /// One bit of what the server sends is turned over, in one part of so many.
     Corrupt {
         /// The parts.
@@ -100,7 +106,7 @@ impl Proxy {
         self.line.generation.send_modify(|generation| *generation += 1);
     }
 
-    /// How many connections a pattern has cut.
+    /// How many connections a pattern has cut, or a reset.
     #[must_use]
     pub fn cuts(&self) -> u64 {
         self.line.cuts.load(Ordering::Relaxed)
@@ -126,13 +132,24 @@ async fn accept(listener: TcpListener, server: u16, line: Arc<Line>) {
                 (client.into_split(), server.into_split());
             // Set when the answer of the server is not to be heard any more.
             let doomed = AtomicBool::new(false);
-            tokio::select! {
-                _ = generation.changed() => {}
-                () = pass(&mut from_client, &mut to_server, &line, &doomed, true) => {}
-                () = pass(&mut from_server, &mut to_client, &line, &doomed, false) => {}
+            let end = tokio::select! {
+                _ = generation.changed() => End::Close,
+                end = pass(&mut from_client, &mut to_server, &line, &doomed, true) => end,
+                end = pass(&mut from_server, &mut to_client, &line, &doomed, false) => end,
+            };
+            if end == End::Reset {
+                // Nothing is left to be sent that anybody would miss.
+                let _ = to_client.as_ref().set_zero_linger();
             }
         });
     }
+}
+
+/// How a connection ends for the client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Close,
+    Reset,
 }
 
 /// Passes bytes on until one end hangs up or the connection is cut.
@@ -142,12 +159,12 @@ async fn pass(
     line: &Line,
     doomed: &AtomicBool,
     is_request: bool,
-) {
+) -> End {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let Some(part) = buffer.get_mut(..read) else { return };
+        let Some(part) = buffer.get_mut(..read) else { return End::Close };
         if !is_request && doomed.load(Ordering::Acquire) {
-            return;
+            return End::Close;
         }
         let trouble = line.trouble.borrow().clone();
         match trouble {
@@ -158,9 +175,18 @@ async fn pass(
                 if is_request && part.windows(pattern.len()).any(|window| window == pattern) {
                     line.cuts.fetch_add(1, Ordering::Relaxed);
                     if !delivered {
-                        return;
+                        return End::Close;
                     }
                     doomed.store(true, Ordering::Release);
+                }
+            }
+            Trouble::ResetWithin { bytes } => {
+                if !is_request && let Some(arrives) = part.get(..bytes).filter(|some| some.len() < read) {
+                    line.cuts.fetch_add(1, Ordering::Relaxed);
+                    line.trouble.send_replace(Trouble::None);
+                    // Whether it arrives, or the reset first, is up to the system.
+                    let _ = to.write_all(arrives).await;
+                    return End::Reset;
                 }
             }
             Trouble::Corrupt { one_in } => {
@@ -174,9 +200,10 @@ async fn pass(
             }
         }
         if to.write_all(part).await.is_err() {
-            return;
+            return End::Close;
         }
     }
+    End::Close
 }
 
 impl fmt::Debug for Proxy {

@@ -34,6 +34,8 @@ pub(crate) struct Standings {
     well: Vec<u32>,
     /// Positions of the newest primary with the time when it was first seen there, oldest first.
     trail: VecDeque<(Instant, Place)>,
+    /// Since when nobody is known to be the primary; `None` if somebody is, or nobody has looked.
+    headless: Option<Instant>,
 }
 
 impl Standings {
@@ -43,6 +45,7 @@ impl Standings {
             as_of: vec![None; servers],
             well: vec![TRUSTED; servers],
             trail: VecDeque::new(),
+            headless: None,
         }
     }
 
@@ -65,13 +68,21 @@ impl Standings {
                 self.trail.pop_front();
             }
         }
-        match self.roles.get_mut(server) {
+        let is_news = match self.roles.get_mut(server) {
             Some(known) if *known != role => {
                 *known = role;
                 true
             }
             _ => false,
-        }
+        };
+        let is_headless = self.primaries().next().is_none();
+        self.headless = is_headless.then(|| self.headless.unwrap_or(now));
+        is_news
+    }
+
+    /// Since when nobody is known to be the primary; `None` if somebody is, or nobody has looked.
+    pub(crate) const fn headless_since(&self) -> Option<Instant> {
+        self.headless
     }
 
     /// A standby whose primary has gone stays on the timeline that it followed, until it follows somebody again: it still
@@ -298,6 +309,19 @@ mod tests {
         let standings = standings(&[Role::Primary(at(1, 300)), Role::Standby(at(0, 300))], now);
         assert_eq!(standings.replica(Some(at(0, 100)), LAG, 0, now), None);
         assert_eq!(standings.followed_by(1), 0);
+    }
+
+    #[test]
+    fn since_when_there_is_no_primary_is_known() {
+        let start = Instant::now();
+        let later = |seconds| start + Duration::from_secs(seconds);
+        let mut standings = standings(&[Role::Primary(at(1, 100)), Role::Standby(at(1, 100))], start);
+        assert_eq!(standings.headless_since(), None);
+        standings.saw(0, Role::Away, later(1));
+        standings.saw(1, Role::Standby(at(1, 100)), later(2));
+        assert_eq!(standings.headless_since(), Some(later(1)));
+        standings.saw(1, Role::Primary(at(2, 100)), later(3));
+        assert_eq!(standings.headless_since(), None);
     }
 
     #[test]

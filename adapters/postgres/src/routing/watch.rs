@@ -16,6 +16,8 @@ use crate::server::open;
 
 /// A server that takes longer than this for a look is away.
 const GLANCE: Duration = Duration::from_secs(1);
+/// A replica is sooner: others answer for it, and whoever asks it meanwhile waits.
+const GLANCE_AT_REPLICA: Duration = Duration::from_millis(500);
 
 /// On a standby, how far the log is replayed and which timeline is received; else how far it is on the disk and in
 /// which file. What is received is seen by who may read all statistics (`pg_read_all_stats`).
@@ -88,6 +90,9 @@ impl Watch {
             Some(connection) => self.glance(connection).await,
             None => Err(sqlx::Error::WorkerCrashed),
         };
+        if seen.as_ref().is_err_and(is_silence) {
+            self.note_silence(began);
+        }
         if seen.is_err() {
             seen = match self.routing.servers.get(self.server) {
                 Some(server) => match open(&server.options, GLANCE).await {
@@ -102,7 +107,8 @@ impl Watch {
     }
 
     async fn glance(&mut self, mut connection: PgConnection) -> Result<Role, sqlx::Error> {
-        let row = bounded(GLANCE, sqlx::query(LOOK).fetch_one(&mut connection)).await?;
+        let within = if self.is_replica() { GLANCE_AT_REPLICA } else { GLANCE };
+        let row = bounded(within, sqlx::query(LOOK).fetch_one(&mut connection)).await?;
         let lsn = row.try_get::<Option<String>, _>(1)?.unwrap_or_default().parse().unwrap_or_default();
         let role = if row.try_get(0)? {
             let timeline =
@@ -114,6 +120,17 @@ impl Watch {
         };
         self.connection = Some(connection);
         Ok(role)
+    }
+
+    fn is_replica(&self) -> bool {
+        matches!(self.routing.standings.borrow().roles.get(self.server), Some(Role::Standby(_)))
+    }
+
+    /// A replica that says nothing is away before it is known whether another connection would do.
+    fn note_silence(&self, looked: Instant) {
+        if self.is_replica() {
+            self.note(Role::Away, looked);
+        }
     }
 
     fn note(&self, role: Role, looked: Instant) {
@@ -136,6 +153,10 @@ impl Watch {
     fn name(&self) -> &str {
         self.routing.servers.get(self.server).map_or("", |server| &server.name)
     }
+}
+
+fn is_silence(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// A role in a word.

@@ -166,6 +166,16 @@ local function bury(worker)
     return #held
 end
 
+-- A clock that was set back makes no lease longer: one that had not ended at the last look has as much time left as then.
+local function end_leases_in_time()
+    local before = tonumber(call('GET', prefix .. 'looked') or now)
+    if before > now then
+        for _, worker in ipairs(call('ZRANGEBYSCORE', prefix .. 'workers', before, '+inf')) do
+            call('ZINCRBY', prefix .. 'workers', now - before, worker)
+        end
+    end
+end
+
 -- Time that nobody watched pass, or that passed by a clock that jumped, does not count against the jobs that waited.
 local function forgive_unwatched_time()
     local before = tonumber(call('GET', prefix .. 'looked') or now)

@@ -162,6 +162,7 @@ end
 
 function asks.reclaim()
     local given_back = 0
+    end_leases_in_time()
     for _, worker in ipairs(call('ZRANGEBYSCORE', prefix .. 'workers', '-inf', now)) do
         given_back = given_back + bury(worker)
     end

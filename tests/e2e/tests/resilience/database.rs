@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{expect_unavailable, meanwhile, on, on_with, readiness, rename, until};
 
 /// Nobody waits longer for a server that is away.
-const PATIENCE: Duration = Duration::from_millis(2_500);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_primary_reads_go_on_and_writes_are_refused_until_it_is_back() {

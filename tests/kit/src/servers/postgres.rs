@@ -32,6 +32,19 @@ impl Postgres {
         Self::told(port, Shell::run_as(USER, SCRIPT, &[&port.to_string()]))
     }
 
+    /// A new server whose databases are on a disk with little room: 24 MiB, of which an empty one takes a third. Its log is
+    /// elsewhere.
+    ///
+    /// Panics as well where the kernel lets nobody mount a disk of their own (user namespaces).
+    #[must_use]
+    pub fn on_a_small_disk() -> Self {
+        let port = free_port();
+        let server = Self::told(port, Shell::run_apart(USER, SCRIPT, &[&port.to_string(), "", "24m"]));
+        let place = server.shell.ask("disk");
+        server.sql(&format!("CREATE TABLESPACE small LOCATION '{place}'"));
+        server
+    }
+
     /// A new standby that streams from this server.
     #[must_use]
     pub fn standby(&self) -> Self {
@@ -68,6 +81,24 @@ impl Postgres {
         let name = format!("test_{}_{}", std::process::id(), self.databases.fetch_add(1, Ordering::Relaxed));
         self.sql(&format!("CREATE DATABASE {name}"));
         name
+    }
+
+    /// The same on the small disk, if this server has one.
+    #[must_use]
+    pub fn fresh_database_on_the_small_disk(&self) -> String {
+        let name = self.fresh_database();
+        self.sql(&format!("ALTER DATABASE {name} SET TABLESPACE small"));
+        name
+    }
+
+    /// Leaves no room on the small disk.
+    pub fn fill_disk(&self) {
+        self.shell.ask("fill");
+    }
+
+    /// Gives back what [`Postgres::fill_disk`] took.
+    pub fn empty_disk(&self) {
+        self.shell.ask("empty");
     }
 
     /// Makes a user who is let in with this password alone. From then on everybody but `postgres` needs one.

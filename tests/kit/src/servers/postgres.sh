@@ -1,18 +1,21 @@
 # A PostgreSQL server that lives as long as the input of this script. Arguments: the port, and for a standby the port of
-# its primary, or "attached" if the server is somebody else's and only asked. Each line of input is a command; each is
-# answered with one line, "ok …" or what went wrong.
+# its primary, or "attached" if the server is somebody else's and only asked; then the size of a disk, if there is to be
+# one with little room. Each line of input is a command; each is answered with one line, "ok …" or what went wrong.
 set -uo pipefail
 port=$1
 primary=${2:-}
+room=${3:-}
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
 PATH=${bin:+$bin:}$PATH
 place=$(mktemp -d) || exit 1
 data=$place/data
+disk=$place/disk
 log=$place/log
 pid=
 
 cleanup() {
     [ -n "$pid" ] && kill -QUIT "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+    [ -n "$room" ] && umount "$disk" 2>/dev/null
     rm -rf "$place"
 }
 trap cleanup EXIT
@@ -96,6 +99,10 @@ CONF
     start
 }
 
+if [ -n "$room" ] && ! problem=$(mkdir "$disk" && mount -t tmpfs -o "size=$room,mode=700" tmpfs "$disk" 2>&1); then
+    echo "no disk of $room could be mounted, which a full one is tested with: $(tr '\n' ' ' <<<"$problem")"
+    exit 1
+fi
 if [ "$primary" != attached ] && ! create; then
     echo "the server did not start: $(tail -5 "$log" 2>/dev/null | tr '\n' ' ')"
     exit 1
@@ -113,6 +120,9 @@ while read -r command argument; do
         start) if start; then echo ok; else echo "failed: $(tail -3 "$log" | tr '\n' ' ')"; fi ;;
         promote) pg_ctl promote -D "$data" -w >>"$log" 2>&1 && echo ok || echo failed ;;
         freeze) kill -STOP "$pid" $(pgrep -P "$pid") && echo ok ;;
+        disk) echo "ok $disk" ;;
+        fill) dd if=/dev/zero of="$disk/filler" bs=8k 2>/dev/null; echo ok ;;
+        empty) rm "$disk/filler" && echo ok ;;
         thaw) kill -CONT "$pid" $(pgrep -P "$pid") && echo ok ;;
         *) echo "unknown: $command" ;;
     esac

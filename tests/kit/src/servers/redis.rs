@@ -121,6 +121,11 @@ impl Redis {
         self.shell.ask(&format!("stop {}", how.as_str()));
     }
 
+    /// The last bytes of what a server that was stopped had appended to its file are gone, as where its machine lost power.
+    pub fn tear_log(&self, bytes: u64) {
+        self.shell.ask(&format!("tear {bytes}"));
+    }
+
     /// Starts a server that was stopped, and waits until it has read its files and answers.
     pub fn start(&self) {
         self.shell.ask("start");

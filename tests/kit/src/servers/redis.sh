@@ -89,6 +89,7 @@ while read -r verb argument; do
         freeze) kill -STOP "$pid" && echo ok ;;
         fill) prlimit --pid "$pid" --fsize="$(find "$data" -type f -printf '%s\n' | sort -n | tail -1):unlimited" && echo ok ;;
         empty) prlimit --pid "$pid" --fsize=unlimited && echo ok ;;
+        tear) truncate -s "-$argument" "$(ls -t "$data"/appendonlydir/*.incr.aof | head -1)" && echo ok ;;
         thaw) kill -CONT "$pid" && echo ok ;;
         *) echo "unknown: $verb" ;;
     esac

@@ -19,12 +19,23 @@ struct Pipe {
 impl Shell {
     /// Runs the script as this user, if we may choose: database servers refuse to be run by root.
     pub(super) fn run_as(user: &str, script: &str, arguments: &[&str]) -> Self {
-        let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
-        if !is_root {
+        if !is_root() {
             return Self::run(script, arguments);
         }
         let mut command = Command::new("runuser");
         command.args(["-u", user, "--", "bash"]);
+        Self::begin(command, script, arguments)
+    }
+
+    /// The same, where the script may mount what nobody else sees and what is gone with it.
+    pub(super) fn run_apart(user: &str, script: &str, arguments: &[&str]) -> Self {
+        const APART: [&str; 5] = ["--user", "--map-current-user", "--keep-caps", "--mount", "--"];
+        let mut command = Command::new("unshare");
+        if is_root() {
+            command = Command::new("runuser");
+            command.args(["-u", user, "--", "unshare"]);
+        }
+        command.args(APART).arg("bash");
         Self::begin(command, script, arguments)
     }
 
@@ -69,6 +80,10 @@ impl Drop for Shell {
         // If it is gone already, there is nothing to wait for.
         let _ = self.child.wait();
     }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
 }
 
 /// A port that is free now. Somebody else may take it before the server does, which then does not start.
