@@ -103,20 +103,32 @@ impl Wire {
     }
 }
 
+/// A file of the script that is a function of its own, so that what it declares is; `tick.lua` answers.
+macro_rules! file {
+    ($name:literal) => {
+        concat!(
+            "do\nlocal function file()\n",
+            include_str!(concat!("../lua/", $name)),
+            "end\nlocal answer = file()\nif answer then return answer end\nend\n"
+        )
+    };
+}
+
 /// The files of the script, in order.
 fn script() -> &'static str {
     concat!(
+        include_str!("../lua/shared.lua"),
         include_str!("../lua/begin.lua"),
-        include_str!("../lua/record.lua"),
-        include_str!("../lua/places.lua"),
-        include_str!("../lua/telling.lua"),
-        include_str!("../lua/life.lua"),
-        include_str!("../lua/keeping.lua"),
-        include_str!("../lua/enqueue.lua"),
-        include_str!("../lua/leasing.lua"),
-        include_str!("../lua/parking.lua"),
-        include_str!("../lua/reads.lua"),
-        include_str!("../lua/tick.lua"),
+        file!("record.lua"),
+        file!("places.lua"),
+        file!("telling.lua"),
+        file!("life.lua"),
+        file!("keeping.lua"),
+        file!("enqueue.lua"),
+        file!("leasing.lua"),
+        file!("parking.lua"),
+        file!("reads.lua"),
+        file!("tick.lua"),
     )
 }
 

@@ -1,7 +1,3 @@
--- One tick of the job queue: whatever is asked of it happens in the order in which it was asked, all at one moment, and
--- is written together at the end. The files of this folder are joined to one script; `domain::job::Life` is what
--- life.lua must agree with.
---
 -- KEYS[1] is what all keys begin with. The arguments are read one behind the other.
 local call, byte, char, floor = redis.call, string.byte, string.char, math.floor
 local prefix = KEYS[1]

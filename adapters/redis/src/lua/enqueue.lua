@@ -1,8 +1,8 @@
 -- Taking jobs.
 local new = {} -- the jobs of this tick
-local IS_NEW, IS_KNOWN, IS_FULL = 0, 1, 2
+IS_NEW, IS_KNOWN, IS_FULL = 0, 1, 2
 
-local function take_job()
+function take_job()
     local id, head, spec = take(), take(), take()
     if #spec <= LARGE_SPEC then
         return begin(id, head .. spec, now)
@@ -13,7 +13,7 @@ local function take_job()
 end
 
 -- The unfinished job that holds the unique key of this one.
-local function holder_of(job)
+function holder_of(job)
     return job.unique ~= '' and call('HGET', prefix .. 'unique', job.unique) or nil
 end
 
@@ -49,7 +49,7 @@ local function new_of(these)
 end
 
 -- Takes all or none where so many may wait; answers what came of each.
-local function enqueue(these, room)
+function enqueue(these, room)
     know_meta()
     if meta.waiting + #these > room then
         local more = new_of(these)
@@ -65,7 +65,7 @@ local function enqueue(these, room)
 end
 
 -- Writes all about jobs but their lives, so that they can be found where they stand.
-local function write_jobs()
+function write_jobs()
     local specs, created, outcomes = {}, {}, {}
     for _, job in ipairs(new) do
         if job.spec_apart then

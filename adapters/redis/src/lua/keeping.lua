@@ -68,7 +68,7 @@ local function remove(ids)
 end
 
 -- Where jobs ended in this tick, those that are too many now.
-local function remove_surplus()
+function remove_surplus()
     local removed = 0
     for state in pairs(ended) do
         local keep = retention(state)
@@ -84,7 +84,7 @@ local function remove_surplus()
     end
 end
 
-local function remove_old()
+function remove_old()
     for state = SUCCEEDED, CANCELLED do
         local ended_by = now - retention(state).age
         local old = call('ZRANGEBYSCORE', prefix .. 'ended:' .. state, '-inf', ended_by, 'LIMIT', 0, SLICE)

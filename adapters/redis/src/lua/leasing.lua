@@ -4,9 +4,9 @@ local ASKED_EVERY = 60 * 1000000
 local UNSERVED = 24 * HOUR
 local LONGEST_LOOK = HOUR
 local asked = {} -- by lane: when a worker last asked for it, or since when one might have, as far as it was read
-local asked_now = {}
+asked_now = {}
 
-local function take_want()
+function take_want()
     local want = { worker = take(), max = take_number(), lease = take_number(), tasks = {} }
     local queues = take_number()
     if queues > 0 then
@@ -110,7 +110,7 @@ local function next_of(these, max)
     return ids
 end
 
-local function renew_lease(worker, lease)
+function renew_lease(worker, lease)
     call('ZADD', prefix .. 'workers', math.min(now + lease, LATEST), worker)
 end
 
@@ -118,7 +118,7 @@ end
 --
 -- A suspect runs alone: when it is next, its worker gets nothing until its other jobs are done, then the suspect, and
 -- nothing more until that is done.
-local function lease(want)
+function lease(want)
     write_moves()
     local leased, from = {}, served(want)
     local held = prefix .. 'held:' .. want.worker
@@ -149,7 +149,7 @@ local function lease(want)
     return leased
 end
 
-local function held_by(worker)
+function held_by(worker)
     write_moves()
     local ids = call('ZRANGE', prefix .. 'held:' .. worker, 0, -1)
     load(ids)
@@ -157,7 +157,7 @@ local function held_by(worker)
 end
 
 -- Gives back all jobs of a worker that crashed; answers how many.
-local function bury(worker)
+function bury(worker)
     local held = held_by(worker)
     for _, id in ipairs(held) do
         crash(jobs[id], #held == 1)
@@ -194,7 +194,7 @@ local function forgive_unwatched_time()
 end
 
 -- Ends jobs that have been ready for too long while no worker asked for their task.
-local function give_up_unserved()
+function give_up_unserved()
     write_moves()
     forgive_unwatched_time()
     local too_old = now - UNSERVED

@@ -1,12 +1,13 @@
 -- The rules: each step that a job may take, as in `domain::job::Life`. A step that is not allowed changes nothing.
 local STRIKES, STRIKE_COUNTS_FOR = 3, 72 * HOUR
 -- Why a job is dead, where that is not for its worker to say.
-local NOTHING, CRASHED, NOT_SERVED = 0, 1, 2
-local ended = {} -- the states in which jobs ended in this tick
-local results = {} -- by id: how jobs ended, where there is more to say than their state
+NOTHING = 0
+local CRASHED, NOT_SERVED = 1, 2
+ended = {} -- the states in which jobs ended in this tick
+results = {} -- by id: how jobs ended, where there is more to say than their state
 
 -- What follows from a step.
-local function stepped(job)
+function stepped(job)
     touch(job)
     local over = job.state > RUNNING
     if over and job.counted <= RUNNING then
@@ -28,7 +29,7 @@ local function stepped(job)
     move(job)
 end
 
-local function finish(job, state, cause, result)
+function finish(job, state, cause, result)
     job.state, job.cause, job.result, job.finished_at, job.fresh = state, cause, result, now, false
 end
 
@@ -49,19 +50,19 @@ local function ready(job, handed_back)
     job.state, job.due, job.handed_back = READY, -1, handed_back
 end
 
-local function start(job, worker)
+function start(job, worker)
     job.state, job.worker, job.handed_back, job.fresh = RUNNING, worker, false, false
     job.attempts, job.run, job.started_at = job.attempts + 1, job.run + 1, now
     stepped(job)
 end
 
-local function is_held_by(job, run, worker)
+function is_held_by(job, run, worker)
     return job.state == RUNNING and job.run == run and job.worker == worker
 end
 
 -- `F`: it ended in this state with this result. `R`: again after `detail`, or else dead of this result. `L`: handed
 -- back untouched. True if it is accepted.
-local function settle(job, run, worker, verdict, detail, result)
+function settle(job, run, worker, verdict, detail, result)
     if job.settled == run then
         return true
     elseif not is_held_by(job, run, worker) then
@@ -90,7 +91,7 @@ local function settle(job, run, worker, verdict, detail, result)
     return true
 end
 
-local function crash(job, alone)
+function crash(job, alone)
     job.attempts, job.suspect, job.worker = job.attempts - 1, true, ''
     if alone then
         local forgotten = job.struck_at < 0 or math.min(job.struck_at + STRIKE_COUNTS_FOR, LATEST) <= now
@@ -107,12 +108,12 @@ local function crash(job, alone)
     stepped(job)
 end
 
-local function give_up(job)
+function give_up(job)
     finish(job, DEAD, NOT_SERVED, '')
     stepped(job)
 end
 
-local function retry(job)
+function retry(job)
     ready(job, false)
     job.since, job.attempts, job.strikes, job.struck_at, job.finished_at = now, 0, 0, -1, -1
     job.cancel, job.suspect, job.cause, job.result, job.fresh = false, false, NOTHING, nil, false
@@ -128,8 +129,8 @@ local function retry(job)
 end
 
 -- So many jobs fall due, or are removed, in one tick at most; the rest is up to the next one.
-local SLICE = 1000
-local function fall_due()
+SLICE = 1000
+function fall_due()
     local next_due = call('ZRANGE', prefix .. 'scheduled', 0, 0, 'WITHSCORES')[2]
     if not next_due or tonumber(next_due) > now then
         return

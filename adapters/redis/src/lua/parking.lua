@@ -2,7 +2,7 @@
 -- by the time of the server in any case.
 local PARKED_FOR = 2500000
 
-local function park(ticket, process, want)
+function park(ticket, process, want)
     local parked = call('HGET', prefix .. 'parked', ticket)
     local at = server_time()
     local since = parked and cmsgpack.unpack(parked).since or at
@@ -11,7 +11,7 @@ local function park(ticket, process, want)
 end
 
 -- Hands what became ready to those who wait, whoever came first.
-local function hand_out()
+function hand_out()
     if not stirred then
         return
     end

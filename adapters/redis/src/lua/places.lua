@@ -7,11 +7,12 @@
 --
 -- `created` has them all, by when they were enqueued; `counts` how many of each queue are in which state.
 local moves = {} -- by key: by id the score, or `false` for those that leave
-local meta, meta_before -- `waiting`: scheduled or ready jobs; `starts`: so far, for ageing
-local counts = {}
+-- `waiting`: scheduled or ready jobs; `starts`: so far, for ageing.
+local meta_before
+counts = {}
 local streams -- by name, once they were asked for
 -- Most is written as of this moment, which is put into words only once.
-local now_text = string.format('%.17g', now)
+now_text = string.format('%.17g', now)
 
 local function rank_of(job)
     return job.handed_back and 0 or 16 - job.priority
@@ -36,14 +37,14 @@ function place(job)
     return 'ended:' .. job.state, job.finished_at
 end
 
-local function leave(job)
+function leave(job)
     if job.key then
         moves[job.key] = moves[job.key] or {}
         moves[job.key][job.id] = false
     end
 end
 
-local function move(job)
+function move(job)
     local key, score = place(job)
     if key ~= job.key or score ~= job.score then
         if key ~= job.key then
@@ -55,7 +56,7 @@ local function move(job)
     end
 end
 
-local function know_meta()
+function know_meta()
     if not meta then
         local stored = call('HMGET', prefix .. 'meta', 'waiting', 'starts')
         meta = { waiting = tonumber(stored[1] or 0), starts = tonumber(stored[2] or 0) }
@@ -73,7 +74,7 @@ local function count(job, state, more)
 end
 
 -- Counts a job where it stands now, and nowhere if it was removed.
-local function count_again(job)
+function count_again(job)
     local state = not job.removed and job.state or nil
     if job.counted ~= state then
         if job.counted then
@@ -91,7 +92,7 @@ local function parse_stream(name)
     return { name = name, rank = tonumber(rank), lane = lane, queue = queue, task = task, version = tonumber(version) }
 end
 
-local function know_streams()
+function know_streams()
     if not streams then
         streams = {}
         for _, name in ipairs(call('SMEMBERS', prefix .. 'ready')) do
@@ -121,7 +122,7 @@ local function note_stream(name, added)
 end
 
 -- Writes where jobs have gone, so that it can be read.
-local function write_moves()
+function write_moves()
     for key, members in pairs(moves) do
         local added, left = {}, {}
         for id, score in pairs(members) do
@@ -141,7 +142,7 @@ local function write_moves()
     moves = {}
 end
 
-local function write_counts()
+function write_counts()
     for name, more in pairs(counts) do
         if more ~= 0 and call('HINCRBY', prefix .. 'counts', name, more) == 0 then
             call('HDEL', prefix .. 'counts', name)

@@ -25,7 +25,7 @@ end
 -- Looks at so many jobs behind a place: how many meet the conditions, and everything of `want` of them behind the
 -- first `skip`.
 local LOOKS = 1000
-local function list(state, task, queue, behind, skip, want)
+function list(state, task, queue, behind, skip, want)
     local entries, looked = newest(behind, LOOKS)
     local ids = {}
     for index, entry in ipairs(entries) do
@@ -53,7 +53,7 @@ end
 
 -- Every queue that has a job or is paused: its name, whether it is paused, how many jobs are scheduled, ready, running
 -- and dead, and since when the first of them is ready.
-local function queues()
+function queues()
     write_moves()
     write_counts()
     counts, meta = {}, nil

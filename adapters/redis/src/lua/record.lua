@@ -2,19 +2,21 @@
 -- changes and is what `codec.rs` wrote: a head with what decides here, and the spec, which only workers and people read. A
 -- large spec is kept apart, in the hash `spec`, so that many jobs can be looked at together. `outcome` and `progress` are
 -- what has come of it, if anything has. `codec.rs` reads and writes the same.
-local LIFE, HEAD = '>BBBI4I4ddddddddBc0Hc0', '>BI4dBc0Bc0Bc0'
+local LIFE = '>BBBI4I4ddddddddBc0Hc0'
+HEAD = '>BI4dBc0Bc0Bc0'
 local HAS_CANCEL, HAS_SUSPECT, HAS_HANDED_BACK, HAS_PROGRESS, HAS_RESULT = 1, 2, 4, 8, 16
 -- A job to which nothing has happened yet: all that changes follows from how it was made, and when.
 local IS_FRESH, FRESH = 32, '>BBd'
-local SPEC_APART, LARGE_SPEC = 64, 1024
+local SPEC_APART = 64
+LARGE_SPEC = 1024
 -- In place of the state: a job that was removed, and is remembered for a day.
-local REMOVED, REMOVED_FORMAT = 255, '>BdBc0'
-local REMEMBERED = 24 * HOUR
+REMOVED, REMOVED_FORMAT = 255, '>BdBc0'
+REMEMBERED = 24 * HOUR
 
-local jobs = {} -- by id; `false` is known not to be there
-local dirty = {}
+jobs = {} -- by id; `false` is known not to be there
+dirty = {}
 
-local function touch(job)
+function touch(job)
     job.packed = nil
     if not job.dirty then
         job.dirty = true
@@ -39,14 +41,12 @@ local function pack_anew(job)
 end
 
 -- A job that starts is told to its worker as it is kept.
-local function pack(job)
+function pack(job)
     job.packed = job.packed or pack_anew(job)
     return job.packed
 end
 
-local place -- in places.lua
-local begin -- in life.lua
-local function unpack_job(id, raw)
+function unpack_job(id, raw)
     if not raw then
         return false
     end
@@ -81,7 +81,7 @@ local function unpack_job(id, raw)
 end
 
 -- Reads those of these jobs that were not read before, together.
-local function load(ids)
+function load(ids)
     local missing = {}
     for _, id in ipairs(ids) do
         if jobs[id] == nil then
@@ -97,7 +97,7 @@ local function load(ids)
 end
 
 -- The job of this id, unless it never was or was removed.
-local function known(id)
+function known(id)
     if jobs[id] == nil then
         load({ id })
     end
@@ -106,7 +106,7 @@ local function known(id)
 end
 
 local queue_by_lane = {}
-local function queue_of(job)
+function queue_of(job)
     local queue = queue_by_lane[job.lane]
     if not queue then
         queue = string.match(job.lane, '^[^/]*')
@@ -133,7 +133,7 @@ local function specs_of(these)
 end
 
 -- Jobs to be told to a worker.
-local function pack_whole(these)
+function pack_whole(these)
     local parts, specs = {}, specs_of(these)
     for index, job in ipairs(these) do
         local life, spec = pack(job), specs[index]
@@ -145,7 +145,7 @@ local function pack_whole(these)
 end
 
 -- Everything that is known of a job.
-local function everything_of(job)
+function everything_of(job)
     local progress = job.has_progress and (job.progress or call('HGET', prefix .. 'progress', job.id))
     local result = job.has_result and (job.result or call('HGET', prefix .. 'outcome', job.id))
     return { job.id, pack(job), specs_of({ job })[1], progress or '', result or '' }

@@ -3,14 +3,14 @@
 local told = {} -- by process: fields and values, in turn
 local KEPT_FOR = 60000 -- in milliseconds
 
-local function tell(process, what, value)
+function tell(process, what, value)
     local events = told[process] or {}
     told[process] = events
     events[#events + 1], events[#events + 2] = what, value
 end
 
 local WATCHER = 17 -- a letter and the name of a process
-local function watch(job, letter, process)
+function watch(job, letter, process)
     local watcher = letter .. process
     for first = 1, #job.watchers, WATCHER do
         if string.sub(job.watchers, first, first + WATCHER - 1) == watcher then
@@ -22,12 +22,12 @@ local function watch(job, letter, process)
 end
 
 -- How a job ended, as `codec.rs` reads it.
-local function end_of(job)
+function end_of(job)
     local result = job.has_result and (job.result or call('HGET', prefix .. 'outcome', job.id)) or ''
     return char(job.state, job.cause) .. result
 end
 
-local function tell_watchers(job, ended)
+function tell_watchers(job, ended)
     local left = {}
     for first = 1, #job.watchers, WATCHER do
         local watcher = string.sub(job.watchers, first, first + WATCHER - 1)
@@ -43,7 +43,7 @@ local function tell_watchers(job, ended)
     job.watchers = table.concat(left)
 end
 
-local function write_told()
+function write_told()
     for process, events in pairs(told) do
         for first = 1, #events, MOST_ARGUMENTS do
             local last = math.min(first + MOST_ARGUMENTS - 1, #events)
