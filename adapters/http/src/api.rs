@@ -6,6 +6,7 @@ use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService};
 use portwright_application::Services;
 use portwright_domain::ports::{Clock, IdGenerator, Observer, Quota, RateLimiter, Sealer, TokenIssuer};
+use portwright_domain::trace::Sampler;
 use tokio_util::sync::CancellationToken;
 
 use crate::avatars::{self, AvatarsApi};
@@ -75,6 +76,8 @@ pub struct ApiPolicy {
     pub health: HealthDetails,
     /// How much of the server a client may take up.
     pub limits: ServerLimits,
+    /// Which requests are recorded as traces.
+    pub sampler: Sampler,
 }
 
 /// The endpoint of the whole API. `draining` is cancelled as soon as the service is about to stop: it is not ready then.
@@ -129,9 +132,9 @@ pub fn api(
         sessions: services.sessions.clone(),
         routes: routes.clone(),
     };
-    let ApiPolicy { quota, proxies, limits, .. } = policy;
+    let ApiPolicy { quota, proxies, limits, sampler, .. } = policy;
     let shares = Some(Shares { limiter, quota, clock, identify });
-    protect(endpoint, Protection { limits, routes, proxies, ids, observer, shares })
+    protect(endpoint, Protection { limits, routes, proxies, ids, observer, sampler, shares })
 }
 
 pub(crate) fn routed(operations: impl OpenApi + 'static) -> Route {

@@ -32,7 +32,7 @@ use crate::problem::Problem;
 use crate::refusals::refusals;
 use crate::server::RouteLimits;
 use crate::tags::Tag;
-use crate::trace::traceparent;
+use crate::trace::origin;
 use crate::users::USER_DATA;
 use crate::users::body::UserBody;
 
@@ -121,7 +121,7 @@ impl AvatarsApi {
             Preference::RespondAsync => None,
         };
         let PictureBody { kind, body } = body;
-        let upload = Upload { kind, body, expected: expected(request), wait, trace: traceparent(request) };
+        let upload = Upload { kind, body, expected: expected(request), wait, origin: origin(request) };
         let Committed { value, token } = self.avatars.put(caller.0.principal, id.0.0, upload).await?;
         let (token, applied) = (sealed(&*self.sealer, &token), preference.applied());
         Ok(match value {

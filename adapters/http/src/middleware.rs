@@ -22,6 +22,7 @@ use poem::error::MethodNotAllowedError;
 use poem::http::{Method, StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Result};
 use portwright_domain::ports::{IdGenerator, Observer};
+use portwright_domain::trace::Sampler;
 use tokio::time::timeout;
 use tracing::Instrument;
 
@@ -61,6 +62,8 @@ pub struct Protection {
     pub ids: Arc<dyn IdGenerator>,
     /// Is told of every request but probes and scrapes.
     pub observer: Arc<dyn Observer>,
+    /// Which requests are recorded as traces.
+    pub sampler: Sampler,
     /// How many requests a client may send; `None` for as many as it likes.
     pub shares: Option<Shares>,
 }
@@ -73,6 +76,7 @@ pub struct Protected {
     proxies: TrustedProxies,
     ids: Arc<dyn IdGenerator>,
     observer: Arc<dyn Observer>,
+    sampler: Sampler,
     rates: Option<RateLimits>,
 }
 
@@ -84,7 +88,7 @@ pub(crate) fn unmetered(path: &str) -> bool {
 /// Puts all layers around `endpoint`.
 #[must_use]
 pub fn protect(endpoint: impl IntoEndpoint<Endpoint: 'static>, protection: Protection) -> Protected {
-    let Protection { limits, routes, proxies, ids, observer, shares } = protection;
+    let Protection { limits, routes, proxies, ids, observer, sampler, shares } = protection;
     Protected {
         endpoint: Box::new(ToDynEndpoint(endpoint.into_endpoint().map_to_response())),
         limits,
@@ -93,6 +97,7 @@ pub fn protect(endpoint: impl IntoEndpoint<Endpoint: 'static>, protection: Prote
         ids,
         rates: shares.map(|shares| RateLimits::new(shares, observer.clone())),
         observer,
+        sampler,
     }
 }
 
@@ -104,7 +109,7 @@ impl Endpoint for Protected {
         let client = ClientAddress::of(&request, &self.proxies);
         let route = self.routes.find(request.uri().path());
         let exchange = Exchange::new(&request, id.clone());
-        let line = AccessLine::begin(&request, &id, route);
+        let line = AccessLine::begin(&mut request, &id, route, self.sampler);
         let measure = Measure::begin(&*self.observer, &request, route);
         request.set_data(client);
 
@@ -171,7 +176,8 @@ impl Protected {
         let answered = match timeout(limits.deadline, handled).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(_panic)) => {
-                tracing::error!("a handler panicked");
+                // The panic itself has been logged, with its place.
+                tracing::debug!("a handler panicked");
                 Err(Problem::new(ProblemCode::Internal).into())
             }
             Err(_elapsed) => Err(watch.late().into()),

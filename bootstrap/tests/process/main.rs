@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod durability;
 mod first_run;
+mod logs;
 mod metrics;
 mod migrate;
 mod moving;

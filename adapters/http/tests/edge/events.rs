@@ -15,6 +15,7 @@ use portwright_domain::job::{JobId, NewJob};
 use portwright_domain::password::{NewPassword, Password};
 use portwright_domain::ports::{Clock, JobQueue, Quota, Unobserved};
 use portwright_domain::session::SessionLimits;
+use portwright_domain::trace::Sampler;
 use portwright_domain::user::{Email, PersonName, UserId};
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, TrustedProxies, api};
 use portwright_memory::{
@@ -81,6 +82,7 @@ impl Scene {
             proxies: TrustedProxies::default(),
             health: HealthDetails::Everybody,
             limits: ServerLimits::default(),
+            sampler: Sampler::OFF,
         };
         let api = api(&services, ports, policy, draining.clone());
         Self { services, queue, api, draining, token, job: job.id }
