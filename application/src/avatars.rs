@@ -37,6 +37,7 @@ use self::objects::{Part, key};
 pub use self::thumbnails::{Thumbnails, ThumbnailsError, ThumbnailsOf};
 use crate::compute::{Call, Compute, ComputeError};
 use crate::reads;
+use crate::trace::Origin;
 use crate::transact;
 use crate::transact::{Committed, MaybeContended, Transactions, race_for_user};
 use crate::transfers::Tools;
@@ -144,8 +145,8 @@ pub struct Upload {
     pub expected: Option<Expected>,
     /// How long to wait for it to be shown; `None` does not wait.
     pub wait: Option<Duration>,
-    /// The W3C `traceparent` of the request.
-    pub trace: Option<String>,
+    /// The request.
+    pub origin: Option<Origin>,
 }
 
 /// What became of an upload.
@@ -195,14 +196,14 @@ impl Avatars {
         id: UserId,
         upload: Upload,
     ) -> Result<Committed<Uploaded>, AvatarError> {
-        let Upload { kind, body, expected, wait, trace } = upload;
+        let Upload { kind, body, expected, wait, origin } = upload;
         authorize(caller, id)?;
         let of = ThumbnailsOf { user: id, picture: AvatarId(self.ids.next()) };
         self.store_upload(of, kind, body).await?;
         let job = JobId(self.ids.next());
         let call = || {
             let call = self.thumbnails_job(of).with_id(job).created_by(caller.user_id);
-            trace.iter().cloned().fold(call, Call::traced)
+            origin.iter().cloned().fold(call, Call::caused_by)
         };
         let recorded: Result<Committed<()>, AvatarError> =
             transact!(self.transactions, "avatars.put", |uow| {

@@ -24,6 +24,7 @@ pub use self::order::ExportOrder;
 
 use self::pages::Pages;
 use crate::prelude::*;
+use crate::trace::Origin;
 use crate::transfers::{Tools, TransferError, authorize, object_key, start};
 
 /// How long a file is kept.
@@ -109,15 +110,15 @@ impl Exports {
         Self { compute, queue, store, storage, clock }
     }
 
-    /// Has users exported: the job that does so, within this W3C `traceparent`.
+    /// Has users exported: the job that does so, because of this request.
     pub async fn begin(
         &self,
         caller: Principal,
-        trace: Option<String>,
+        origin: Option<Origin>,
         order: ExportOrder,
     ) -> Result<Job, TransferError> {
         authorize(caller)?;
-        start(&*self.queue, caller, trace, self.export_job(order)).await
+        start(&*self.queue, caller, origin, self.export_job(order)).await
     }
 
     /// Writes the users of an order into the file of its job.

@@ -36,6 +36,7 @@ pub use self::report::{ImportReport, RowRefused};
 
 use self::rows::{Row, Rows};
 use crate::prelude::*;
+use crate::trace::Origin;
 use crate::transact;
 use crate::transact::{Committed, Transactions};
 use crate::transfers::{Tools, TransferError, authorize, object_key, start};
@@ -78,19 +79,19 @@ impl Imports {
         Self { compute, queue, store, transactions, storage, clock, hasher, hashing }
     }
 
-    /// Takes a file, part by part, and has it imported: the job that does so, within this W3C `traceparent`. Nothing of
-    /// the file is looked at before the caller is known to be one who may import.
+    /// Takes a file, part by part, and has it imported: the job that does so, because of this request. Nothing of the
+    /// file is looked at before the caller is known to be one who may import.
     pub async fn begin(
         &self,
         caller: Principal,
-        trace: Option<String>,
+        origin: Option<Origin>,
         file: Box<dyn ObjectBody>,
     ) -> Result<Job, TransferError> {
         authorize(caller)?;
         let call = self.import_job();
         let (id, key) = (call.id(), file_of(call.id())?);
         self.storage.put(&key, file).await?;
-        let begun = start(&*self.queue, caller, trace, call).await;
+        let begun = start(&*self.queue, caller, origin, call).await;
         // A file that nobody will ask for holds passwords all the same. If it is not known whether somebody will, it is
         // swept later.
         if begun.is_err() && matches!(self.queue.find(id).await, Ok(None)) {

@@ -16,6 +16,7 @@ pub mod prelude;
 pub mod primes;
 mod services;
 pub mod sessions;
+pub mod trace;
 pub mod transact;
 pub mod transfers;
 pub mod users;

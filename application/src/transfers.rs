@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::compute::{Call, Compute, ComputeError};
 use crate::exports::Exports;
 use crate::imports::Imports;
+use crate::trace::Origin;
 use crate::transact::Transactions;
 
 /// What both directions need.
@@ -55,15 +56,12 @@ pub(crate) fn authorize(caller: Principal) -> Result<(), TransferError> {
 pub(crate) async fn start<T, E>(
     queue: &dyn JobQueue,
     caller: Principal,
-    trace: Option<String>,
+    origin: Option<Origin>,
     call: Call<'_, T, E>,
 ) -> Result<Job, TransferError> {
     let id = call.id();
     let call = call.created_by(caller.user_id);
-    let enqueued = match trace {
-        Some(trace) => call.traced(trace).enqueue().await,
-        None => call.enqueue().await,
-    };
+    let enqueued = origin.into_iter().fold(call, Call::caused_by).enqueue().await;
     match queue.find(id).await {
         // Whatever came of asking, it was taken.
         Ok(Some(job)) => Ok(job),

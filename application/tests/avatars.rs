@@ -25,7 +25,7 @@ const WAIT: Option<Duration> = Some(Duration::from_secs(50));
 /// These bytes, said to be of this kind.
 fn upload(kind: PictureKind, bytes: &[u8]) -> Upload {
     let body = Box::new(Some(Bytes::copy_from_slice(bytes)));
-    Upload { kind, body, expected: None, wait: None, trace: None }
+    Upload { kind, body, expected: None, wait: None, origin: None }
 }
 
 /// All that is left of a body.

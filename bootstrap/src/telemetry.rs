@@ -3,6 +3,7 @@
 //! The standard output belongs to what commands answer.
 
 mod json;
+mod text;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{IsTerminal, stderr};
@@ -14,6 +15,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::config::{Log, LogFormat};
 use json::JsonLines;
+use text::TextFields;
 
 /// What is logged where `RUST_LOG` says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +47,17 @@ pub fn init(log: &Log, usual: Usual) {
     let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
     let started = if is_json(log.format) {
         registry.with(layer.fmt_fields(JsonFields::new()).event_format(JsonLines)).try_init()
-    } else if stderr().is_terminal() {
-        registry.with(layer).try_init()
     } else {
-        registry.with(layer.with_ansi(false)).try_init()
+        registry.with(layer.fmt_fields(TextFields).with_ansi(stderr().is_terminal())).try_init()
     };
     if started.is_ok() {
         panic::set_hook(Box::new(log_panic));
     }
+}
+
+/// Whether a field of a span is for traces, and in no log.
+fn is_for_traces(field: &str) -> bool {
+    field.starts_with("otel.")
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {

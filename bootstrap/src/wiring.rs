@@ -11,6 +11,7 @@ use portwright_application::{Policy, Ports, Services, task_registry};
 use portwright_domain::ports::{
     Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Storage, Unobserved,
 };
+use portwright_domain::trace::Sampler;
 use portwright_http::{
     ApiPolicy, ApiPorts, ConcurrencyLimit, Draining, HealthDetails, Protected, RouteLimits, ServerLimits, api,
 };
@@ -245,6 +246,7 @@ pub fn reach(config: &Config, services: &Services, ports: ApiPorts, draining: Dr
             ..ServerLimits::default()
         },
         concurrency: ConcurrencyLimit::of(config.http.max_concurrent),
+        sampler: Sampler::OFF,
     };
     Arc::new(api(services, ports, policy, draining))
 }

@@ -14,8 +14,10 @@ pub mod password;
 pub mod ports;
 pub mod session;
 pub mod time;
+pub mod trace;
 pub mod user;
 
 pub use error::{ErrorKind, PortError, Race};
 pub use invalid::Invalid;
 pub use time::Timestamp;
+pub use trace::TraceContext;

@@ -6,6 +6,7 @@ use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService};
 use portwright_application::Services;
 use portwright_domain::ports::{Clock, IdGenerator, Observer, Quota, RateLimiter, Sealer, TokenIssuer};
+use portwright_domain::trace::Sampler;
 use tokio_util::sync::CancellationToken;
 
 use crate::avatars::{self, AvatarsApi};
@@ -81,6 +82,8 @@ pub struct ApiPolicy {
     pub limits: ServerLimits,
     /// How many requests are worked on at a time.
     pub concurrency: ConcurrencyLimit,
+    /// Which requests are recorded as traces.
+    pub sampler: Sampler,
 }
 
 /// How the API learns that its process is about to end.
@@ -140,12 +143,12 @@ pub fn api(services: &Services, ports: ApiPorts, policy: ApiPolicy, draining: Dr
         sessions: services.sessions.clone(),
         routes: routes.clone(),
     };
-    let ApiPolicy { quota, proxies, limits, concurrency, .. } = policy;
+    let ApiPolicy { quota, proxies, limits, concurrency, sampler, .. } = policy;
     let shares = Some(Shares { limiter, quota, clock, identify });
     let concurrency = Some(concurrency);
     protect(
         endpoint,
-        Protection { limits, routes, proxies, ids, observer, shares, concurrency, with_deadline },
+        Protection { limits, routes, proxies, ids, observer, sampler, shares, concurrency, with_deadline },
     )
 }
 

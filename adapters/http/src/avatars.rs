@@ -33,7 +33,7 @@ use crate::problem::Problem;
 use crate::refusals::refusals;
 use crate::server::RouteLimits;
 use crate::tags::Tag;
-use crate::trace::traceparent;
+use crate::trace::origin;
 use crate::users::USER_DATA;
 use crate::users::body::UserBody;
 
@@ -122,7 +122,7 @@ impl AvatarsApi {
             Preference::RespondAsync => None,
         };
         let PictureBody { kind, body } = body;
-        let upload = Upload { kind, body, expected: expected(request), wait, trace: traceparent(request) };
+        let upload = Upload { kind, body, expected: expected(request), wait, origin: origin(request) };
         // What there is to do is done by the storage and by workers.
         let put = aside(request, self.avatars.put(caller.0.principal, id.0.0, upload));
         let Committed { value, token } = put.await?;

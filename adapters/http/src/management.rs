@@ -5,6 +5,7 @@ use std::sync::Arc;
 use poem::EndpointExt;
 use portwright_application::Services;
 use portwright_domain::ports::{IdGenerator, Unobserved};
+use portwright_domain::trace::Sampler;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::routed;
@@ -34,6 +35,7 @@ pub fn management(
         proxies: TrustedProxies::default(),
         ids,
         observer: Arc::new(Unobserved),
+        sampler: Sampler::OFF,
         shares: None,
         concurrency: None,
         // Each probe is given up in its own time.

@@ -23,6 +23,7 @@ use poem::error::MethodNotAllowedError;
 use poem::http::{Method, StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Result};
 use portwright_domain::ports::{Event, IdGenerator, Observer};
+use portwright_domain::trace::Sampler;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
@@ -69,6 +70,8 @@ pub struct Protection {
     pub ids: Arc<dyn IdGenerator>,
     /// Is told of every request but probes and scrapes.
     pub observer: Arc<dyn Observer>,
+    /// Which requests are recorded as traces.
+    pub sampler: Sampler,
     /// How many requests a client may send; `None` for as many as it likes.
     pub shares: Option<Shares>,
     /// How many requests are worked on at a time; `None` for all that come. Probes and scrapes are never kept waiting.
@@ -85,6 +88,7 @@ pub struct Protected {
     proxies: TrustedProxies,
     ids: Arc<dyn IdGenerator>,
     observer: Arc<dyn Observer>,
+    sampler: Sampler,
     rates: Option<RateLimits>,
     concurrency: Option<Arc<Concurrency>>,
     with_deadline: WithDeadline,
@@ -98,7 +102,7 @@ pub(crate) fn unmetered(path: &str) -> bool {
 /// Puts all layers around `endpoint`.
 #[must_use]
 pub fn protect(endpoint: impl IntoEndpoint<Endpoint: 'static>, protection: Protection) -> Protected {
-    let Protection { limits, routes, proxies, ids, observer, shares, concurrency, with_deadline } =
+    let Protection { limits, routes, proxies, ids, observer, sampler, shares, concurrency, with_deadline } =
         protection;
     Protected {
         endpoint: Box::new(ToDynEndpoint(endpoint.into_endpoint().map_to_response())),
@@ -110,6 +114,7 @@ pub fn protect(endpoint: impl IntoEndpoint<Endpoint: 'static>, protection: Prote
         concurrency: concurrency.map(|limit| Concurrency::new(limit, observer.clone())),
         with_deadline,
         observer,
+        sampler,
     }
 }
 
@@ -121,7 +126,7 @@ impl Endpoint for Protected {
         let client = ClientAddress::of(&request, &self.proxies);
         let route = self.routes.find(request.uri().path());
         let exchange = Exchange::new(&request, id.clone());
-        let line = AccessLine::begin(&request, &id, route);
+        let line = AccessLine::begin(&mut request, &id, route, self.sampler);
         let measure = Measure::begin(&*self.observer, &request, route);
         request.set_data(client);
 
@@ -214,7 +219,8 @@ impl Protected {
         let answered = match timeout_at(at, AssertUnwindSafe(handled).catch_unwind()).await {
             Ok(Ok(answered)) if !failed_in_the_end(&answered, at) => answered,
             Ok(Err(_panic)) => {
-                tracing::error!("a handler panicked");
+                // The panic itself has been logged, with its place.
+                tracing::debug!("a handler panicked");
                 self.observer.observe(&Event::RequestPanicked);
                 Err(Problem::new(ProblemCode::Internal).into())
             }

@@ -9,6 +9,8 @@ use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use portwright_application::Sessions;
 use portwright_application::sessions::Authenticated;
+use tracing::Span;
+use tracing::field::display;
 
 use crate::problem::{Problem, ProblemCode};
 
@@ -51,7 +53,10 @@ impl<'a> ApiExtractor<'a> for Caller {
             return Err(unauthorized(request.headers().contains_key(AUTHORIZATION)).into());
         };
         let sessions = request.data::<Arc<Sessions>>().ok_or_else(|| Problem::new(ProblemCode::Internal))?;
-        Ok(Self(sessions.authenticate(token).await.map_err(Problem::from)?))
+        let authenticated = sessions.authenticate(token).await.map_err(Problem::from)?;
+        // From here on, what is logged of the request says for whom it is.
+        Span::current().record("user_id", display(authenticated.principal.user_id));
+        Ok(Self(authenticated))
     }
 }
 

@@ -27,7 +27,7 @@ use crate::principal::Caller;
 use crate::refusals::refusals;
 use crate::server::RouteLimits;
 use crate::tags::Tag;
-use crate::trace::traceparent;
+use crate::trace::origin;
 
 /// The limits of `/users/import`: a large file over a slow line is no reason to refuse it.
 pub(crate) const IMPORT_LIMITS: RouteLimits =
@@ -75,7 +75,7 @@ impl TransfersApi {
         request: &Request,
         file: CsvUpload,
     ) -> Result<AcceptedAnswer, ImportRefused> {
-        let job = self.imports.begin(caller.0.principal, traceparent(request), file.0).await?;
+        let job = self.imports.begin(caller.0.principal, origin(request), file.0).await?;
         Ok(self.accepted(job).await)
     }
 
@@ -90,7 +90,7 @@ impl TransfersApi {
         request: &Request,
         order: JsonBody<ExportOrderBody>,
     ) -> Result<AcceptedAnswer, ExportRefused> {
-        let job = self.exports.begin(caller.0.principal, traceparent(request), order.0).await?;
+        let job = self.exports.begin(caller.0.principal, origin(request), order.0).await?;
         Ok(self.accepted(job).await)
     }
 

@@ -27,6 +27,7 @@ use super::envelope::{Envelope, Meta};
 use super::error::{ComputeError, TaskError};
 use super::relay::Bell;
 use super::task::TaskSpec;
+use crate::trace::Origin;
 
 /// The longest wait for a result, below what proxies allow.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(55);
@@ -124,17 +125,17 @@ impl Caller {
             created_by: None,
             trace: None,
         };
-        Ok(Draft { job, args })
+        Ok(Draft { job, args, origin: None })
     }
 
     /// The job as the queue takes it.
     fn finish(&self, draft: Draft) -> Result<NewJob, ComputeError> {
-        let Draft { mut job, args } = draft;
+        let Draft { mut job, args, origin } = draft;
         if self.served.get().is_some_and(|served| !served.contains(job.task.as_str())) {
             return Err(ComputeError::NotServed { task: job.task.as_str().to_owned() });
         }
-        let (trace, requested_by) = (job.trace.clone(), job.created_by);
-        let meta = Meta { trace, requested_by, enqueued_at: self.clock.now() };
+        let meta = Meta::new(origin.as_ref(), job.created_by, self.clock.now());
+        job.trace.clone_from(&meta.trace);
         job.payload = Envelope::pack(job.task.as_str(), job.version, &args, &meta)
             .map_err(|error| ComputeError::Unwritable { detail: error.to_string() })?;
         if job.payload.len() > NewJob::MAX_PAYLOAD {
@@ -162,6 +163,7 @@ impl Caller {
 struct Draft {
     job: NewJob,
     args: Box<RawValue>,
+    origin: Option<Origin>,
 }
 
 /// A call that is not made yet: `await` it for the result, or `enqueue` it.
@@ -189,7 +191,7 @@ impl<T, E> Call<'_, T, E> {
 
     /// 0–15, the higher the sooner; more counts as 15.
     pub fn priority(self, priority: u8) -> Self {
-        self.change(|job| job.priority = Priority::parse(priority).unwrap_or(Priority::MAX))
+        self.change(|draft| draft.job.priority = Priority::parse(priority).unwrap_or(Priority::MAX))
     }
 
     /// Not before this time has passed.
@@ -200,34 +202,34 @@ impl<T, E> Call<'_, T, E> {
 
     /// Not before this moment.
     pub fn at(self, due: Timestamp) -> Self {
-        self.change(|job| job.scheduled_for = Some(due))
+        self.change(|draft| draft.job.scheduled_for = Some(due))
     }
 
     /// While another job of this task with this key is unfinished, the call is that job's: nothing is enqueued, and its
     /// result is waited for.
     pub fn unique(self, key: UniqueKey) -> Self {
-        self.change(|job| job.unique = Some(key))
+        self.change(|draft| draft.job.unique = Some(key))
     }
 
     /// On behalf of this user, who may then look at the job.
     pub fn created_by(self, user: UserId) -> Self {
-        self.change(|job| job.created_by = Some(user))
+        self.change(|draft| draft.job.created_by = Some(user))
     }
 
-    /// Within the trace of this W3C `traceparent`.
-    pub fn traced(self, traceparent: String) -> Self {
-        self.change(|job| job.trace = Some(traceparent))
+    /// Because of this request or job, and so in its trace.
+    pub fn caused_by(self, origin: Origin) -> Self {
+        self.change(|draft| draft.origin = Some(origin))
     }
 
     /// As the job of this id. Enqueuing it twice, in whichever process, is one job.
     pub fn with_id(mut self, id: JobId) -> Self {
         self.id = id;
-        self.change(|job| job.id = id)
+        self.change(|draft| draft.job.id = id)
     }
 
-    fn change(mut self, change: impl FnOnce(&mut NewJob)) -> Self {
+    fn change(mut self, change: impl FnOnce(&mut Draft)) -> Self {
         if let Ok(draft) = &mut self.draft {
-            change(&mut draft.job);
+            change(draft);
         }
         self
     }

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use portwright_domain::TraceContext;
 use portwright_domain::job::{JobId, LeasedJob, Progress, Run};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Span;
 
 use super::envelope::Meta;
 use super::worker::Authority;
+use crate::trace::Origin;
 
 /// The job that a task is running. A method asks for it with a last parameter `context: TaskContext`, which callers do
 /// not see: they call the method without it.
@@ -29,6 +32,7 @@ struct Shared {
     attempt: u32,
     last: bool,
     meta: Meta,
+    trace: TraceContext,
     deadline: Instant,
     stop: CancellationToken,
     draining: CancellationToken,
@@ -43,6 +47,7 @@ struct Shared {
 pub(super) struct Start<'a> {
     pub(super) leased: &'a LeasedJob,
     pub(super) meta: Meta,
+    pub(super) trace: TraceContext,
     pub(super) deadline: Instant,
     pub(super) stop: CancellationToken,
     pub(super) draining: CancellationToken,
@@ -51,13 +56,14 @@ pub(super) struct Start<'a> {
 
 impl TaskContext {
     pub(super) fn new(start: Start<'_>) -> Self {
-        let Start { leased, meta, deadline, stop, draining, authority } = start;
+        let Start { leased, meta, trace, deadline, stop, draining, authority } = start;
         Self(Arc::new(Shared {
             job: leased.lease.job,
             run: leased.lease.run,
             attempt: leased.attempt,
             last: leased.attempt >= leased.job.max_attempts,
             meta,
+            trace,
             deadline,
             stop,
             draining,
@@ -97,6 +103,12 @@ impl TaskContext {
     #[must_use]
     pub fn meta(&self) -> &Meta {
         &self.0.meta
+    }
+
+    /// What a job says of itself that asks for others ([`Call::caused_by`](super::Call::caused_by)).
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin { trace: self.0.trace.clone(), request_id: self.0.meta.request_id.clone() }
     }
 
     /// What is left of the time that one try may take.
@@ -139,8 +151,8 @@ impl TaskContext {
     /// # Panics
     /// As the work does.
     pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {
-        let context = self.clone();
-        match self.0.blocking.spawn_blocking(move || work(&context)).await {
+        let (context, span) = (self.clone(), Span::current());
+        match self.0.blocking.spawn_blocking(move || span.in_scope(|| work(&context))).await {
             Ok(done) => done,
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

@@ -13,10 +13,13 @@
 
 use bytes::Bytes;
 use portwright_domain::Timestamp;
+use portwright_domain::trace::{TraceContext, TraceState};
 use portwright_domain::user::UserId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::trace::Origin;
 
 /// On whose behalf a job runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,34 @@ pub struct Meta {
     pub requested_by: Option<UserId>,
     /// When it was asked.
     pub enqueued_at: Timestamp,
+    /// The W3C `tracestate` that came with the trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_state: Option<String>,
+    /// The id of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl Meta {
+    /// For a job that somebody asked for now.
+    #[must_use]
+    pub fn new(origin: Option<&Origin>, requested_by: Option<UserId>, enqueued_at: Timestamp) -> Self {
+        let state = origin.and_then(|origin| origin.trace.state.as_ref());
+        Self {
+            trace: origin.map(|origin| origin.trace.to_string()),
+            requested_by,
+            enqueued_at,
+            trace_state: state.map(|state| state.as_str().to_owned()),
+            request_id: origin.and_then(|origin| origin.request_id.clone()),
+        }
+    }
+
+    /// The place in a trace that asked; `None` if it was in none that can be read.
+    #[must_use]
+    pub fn parent(&self) -> Option<TraceContext> {
+        let state = self.trace_state.as_deref().and_then(TraceState::parse);
+        Some(TraceContext::parse(self.trace.as_deref()?)?.with_state(state))
+    }
 }
 
 /// What a payload holds.
@@ -131,6 +162,8 @@ mod tests {
             trace: Some("00-01-02-00".to_owned()),
             requested_by: Some(UserId(Uuid::nil())),
             enqueued_at: Timestamp::UNIX_EPOCH,
+            trace_state: None,
+            request_id: None,
         }
     }
 
@@ -152,6 +185,17 @@ mod tests {
             "meta":{"trace":null,"requested_by":null,"enqueued_at":"2026-01-01T00:00:00Z","tenant":"b"}}"#;
         let envelope = Envelope::open(payload.as_bytes()).expect("it is read");
         assert_eq!(envelope.args.read::<()>(), Ok(()));
+    }
+
+    #[test]
+    fn the_origin_of_a_job_reads_as_it_was_written() {
+        let trace = TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        let trace = trace.expect("valid").with_state(TraceState::parse("a=1"));
+        let origin = Origin { trace: trace.clone(), request_id: Some("r-1".to_owned()) };
+        let written = serde_json::to_string(&Meta::new(Some(&origin), None, Timestamp::UNIX_EPOCH));
+        let read: Meta = serde_json::from_str(&written.expect("it is written")).expect("it is read");
+        assert_eq!((read.parent(), read.request_id.as_deref()), (Some(trace), Some("r-1")));
+        assert_eq!(meta().parent(), None, "what is no trace is no obstacle");
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //! The loop must not run on the threads of the tasks, or a task that never yields would stop it, too: give the tasks a
 //! runtime of their own ([`WorkerOptions::handlers`]) with a thread for each place.
 //!
-//! - `shift` is the loop, `requests` what it has asked and not heard; `attempt` is one try, and `verdict` the table of what
+//! - `shift` is the loop, `requests` what it has asked and not heard; `attempt` is one try, `span` what is logged of it, and `verdict` the table of what
 //!   that comes to; `authority` knows when to stop, and `orphans` finds jobs whose lease never arrived.
 
 mod attempt;
@@ -26,6 +26,7 @@ mod away;
 mod orphans;
 mod requests;
 mod shift;
+mod span;
 mod verdict;
 
 use std::fmt;
@@ -36,6 +37,7 @@ use std::time::Duration;
 use portwright_domain::PortError;
 use portwright_domain::job::{JobId, QueueName, TaskName, WorkerId};
 use portwright_domain::ports::{JobSource, Observer};
+use portwright_domain::trace::Sampler;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +62,8 @@ pub struct WorkerOptions {
     pub grace: Duration,
     /// How long running jobs may go on when the worker is told to stop.
     pub drain: Duration,
+    /// Which jobs are recorded that no recorded request asked for.
+    pub sampler: Sampler,
     /// Where tasks run; `None` for the runtime of the loop, which then stands still when a task does not yield.
     pub handlers: Option<Handle>,
 }
@@ -76,6 +80,7 @@ impl WorkerOptions {
             park: Duration::from_secs(5),
             grace: Duration::from_secs(5),
             drain: Duration::from_secs(25),
+            sampler: Sampler::OFF,
             handlers: None,
         }
     }

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use portwright_application::compute::call::LONGEST_WAIT;
+use portwright_application::compute::envelope::Envelope;
 use portwright_application::compute::{Compute, Defaults, TaskRegistry};
 use portwright_application::prelude::*;
+use portwright_application::trace::Origin;
 use portwright_domain::job::{Backoff, CauseOfDeath, JobState, Priority, UniqueKey};
 use portwright_domain::mock::MockJobQueue;
 use portwright_domain::ports::{Clock, Event, JobQueue, Unobserved};
+use portwright_domain::trace::TraceState;
 use portwright_domain::user::UserId;
-use portwright_domain::{ErrorKind, PortError};
+use portwright_domain::{ErrorKind, PortError, TraceContext};
 use portwright_testkit::SequentialIds;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -61,8 +64,9 @@ async fn the_error_of_a_task_comes_back_as_it_was() {
 async fn an_enqueued_call_is_a_job_that_runs_later() {
     let stage = Stage::new();
     let user = UserId(Uuid::from_u128(9));
-    let call =
-        stage.works.add_job(Sum::of(&[4])).priority(200).created_by(user).traced("00-t-s-01".to_owned());
+    let trace = TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let origin = Origin { trace: trace.expect("valid"), request_id: Some("r-1".to_owned()) };
+    let call = stage.works.add_job(Sum::of(&[4])).priority(200).created_by(user).caused_by(origin);
     let foreseen = call.id();
     let id = call.enqueue().await.expect("it is taken");
     assert_eq!(id, foreseen);
@@ -73,7 +77,7 @@ async fn an_enqueued_call_is_a_job_that_runs_later() {
     assert_eq!((job.spec.max_attempts, job.spec.timeout), (4, Duration::from_mins(2)));
     let backoff = Backoff::Exponential { base: Duration::from_secs(1), cap: Duration::from_mins(1) };
     assert_eq!((job.spec.backoff, job.spec.created_by), (backoff, Some(user)));
-    let expected = r#"{"task":"works.add","v":3,"args":{"terms":[4]},"meta":{"trace":"00-t-s-01","requested_by":"00000000-0000-0000-0000-000000000009","enqueued_at":"2026-01-01T00:00:00Z"}}"#;
+    let expected = r#"{"task":"works.add","v":3,"args":{"terms":[4]},"meta":{"trace":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","requested_by":"00000000-0000-0000-0000-000000000009","enqueued_at":"2026-01-01T00:00:00Z","request_id":"r-1"}}"#;
     assert_eq!(std::str::from_utf8(&job.spec.payload), Ok(expected));
     assert_eq!(stage.events.count(&Event::JobEnqueued { queue: "cpu", task: "works.add" }), 1);
 
@@ -81,6 +85,22 @@ async fn an_enqueued_call_is_a_job_that_runs_later() {
     assert_eq!(stage.job(id).await.state, JobState::Succeeded);
     let answer = stage.queue.outcome(id, Duration::ZERO).await.expect("outcome works");
     assert_eq!(format!("{answer:?}"), r#"Some(Succeeded(b"4"))"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_job_asks_for_is_in_the_trace_of_its_request() {
+    let stage = Stage::new();
+    let request = TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let request = request.expect("valid").with_state(TraceState::parse("a=1"));
+    let origin = Origin { trace: request.clone(), request_id: Some("r-1".to_owned()) };
+    let asking = stage.works.delegate_job().caused_by(origin).enqueue().await.expect("it is taken");
+    assert_eq!(stage.drain().await, 2);
+    let asked = stage.works.delegate_job().with_id(asking).await.expect("it is done");
+    let meta = Envelope::open(&stage.job(asked).await.spec.payload).expect("a payload").meta;
+    let parent = meta.parent().expect("a parent");
+    assert_eq!(parent, TraceContext { span_id: parent.span_id, ..request.clone() });
+    assert_ne!(parent.span_id, request.span_id, "the job that asked is between them");
+    assert_eq!(meta.request_id.as_deref(), Some("r-1"));
 }
 
 #[tokio::test(start_paused = true)]

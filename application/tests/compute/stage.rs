@@ -101,7 +101,7 @@ impl Stage {
 /// The payload of this version with these arguments.
 pub(super) fn payload(task: &str, version: u32, args: &str) -> String {
     let args = serde_json::from_str(args).expect("JSON");
-    let meta = Meta { trace: None, requested_by: None, enqueued_at: ManualClock::START };
+    let meta = Meta::new(None, None, ManualClock::START);
     let payload = Envelope::pack(task, version, args, &meta).expect("it is written");
     String::from_utf8(payload.to_vec()).expect("text")
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use portwright_application::prelude::*;
-use portwright_domain::job::Progress;
+use portwright_domain::job::{JobId, Progress};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -207,6 +207,12 @@ impl Works {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(())
+    }
+
+    /// Has another job done because of this one.
+    #[compute]
+    pub(crate) async fn delegate(&self, context: TaskContext) -> Result<JobId, ComputeError> {
+        self.add_job(Sum::of(&[1])).caused_by(context.origin()).enqueue().await
     }
 
     /// Neither yields nor looks, on a thread of the tasks.

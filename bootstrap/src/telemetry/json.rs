@@ -1,5 +1,6 @@
 //! One line of JSON per event: `timestamp level target message`, then the fields of the event and of the spans around
-//! it, side by side, so that a query for `request_id` finds everything that the request did.
+//! it, side by side, so that a query for `request_id` finds everything that the request did. What begins with `otel.` is for
+//! traces alone.
 //!
 //! `tracing-subscriber`'s own format leaves the fields of spans in objects of their own.
 
@@ -16,6 +17,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
+use super::is_for_traces;
 use crate::failure::with_causes;
 
 pub(super) struct JsonLines;
@@ -55,7 +57,7 @@ fn line(event: &Event<'_>, mut fields: Map<String, Value>) -> Result<String, Box
     map.serialize_entry("target", metadata.target())?;
     map.serialize_entry("message", &message)?;
     for (name, value) in &fields {
-        if !["timestamp", "level", "target"].contains(&name.as_str()) {
+        if !["timestamp", "level", "target"].contains(&name.as_str()) && !is_for_traces(name) {
             map.serialize_entry(name, value)?;
         }
     }
@@ -143,6 +145,7 @@ mod tests {
                 "request",
                 request_id = "r-1",
                 user_id = tracing::field::Empty,
+                otel.kind = "server",
                 depth = 1
             );
             let _request = request.enter();
@@ -173,6 +176,7 @@ mod tests {
         ] {
             assert_eq!(line[name], value, "{name} in {text}");
         }
+        assert!(!text.contains("otel"), "{text}");
     }
 
     #[test]

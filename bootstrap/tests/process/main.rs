@@ -15,6 +15,7 @@ mod durability;
 mod first_process;
 mod first_run;
 mod handover;
+mod logs;
 mod metrics;
 mod migrate;
 mod moving;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portwright_domain::job::{CauseOfDeath, Death, Outcome};
+use portwright_domain::trace::TraceContext;
 use portwright_e2e::work::InHand;
 use portwright_e2e::{Answer, Caller, TestApp};
 use reqwest::Method;
@@ -245,12 +246,16 @@ async fn a_client_that_goes_away_leaves_a_job_that_goes_on() {
 async fn a_job_carries_the_trace_of_its_request() {
     let app = TestApp::embedded().await;
     let user = app.user("user").await;
-    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    for (header, expected) in [(trace, Some(trace)), ("nonsense", None)] {
+    let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (header, goes_on) in [(given, true), ("nonsense", false)] {
         let request = user.request(Method::POST, PRIMES).json(&json!({"below": 100}));
         let request = request.header("Prefer", "respond-async").header("traceparent", header);
         let id = user.send(request).await.expect(202)["id"].as_str().expect("an id").parse().expect("a UUID");
         let job = app.jobs().queue.find(portwright_domain::job::JobId(id)).await.expect("find works");
-        assert_eq!(job.expect("it is known").spec.trace.as_deref(), expected);
+        let given = TraceContext::parse(given).expect("valid");
+        let trace = job.expect("it is known").spec.trace.expect("a trace");
+        let trace = TraceContext::parse(&trace).expect("valid");
+        assert_eq!((trace.trace_id == given.trace_id, trace.is_sampled), (goes_on, goes_on));
+        assert_ne!(trace.span_id, given.span_id, "the request itself is between them");
     }
 }

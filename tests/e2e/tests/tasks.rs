@@ -63,7 +63,7 @@ async fn what_was_answered_once_is_answered_still() {
     let goldens = outcomes(&app.jobs().tasks, &folder("golden/tasks"));
     assert!(!goldens.is_empty());
     for (number, golden) in (1..).zip(goldens) {
-        let meta = Meta { trace: None, requested_by: None, enqueued_at: ManualClock::START };
+        let meta = Meta::new(None, None, ManualClock::START);
         let args = to_raw_value(&golden.args).expect("JSON");
         let payload = Envelope::pack(golden.task, golden.version, &args, &meta).expect("it is written");
         let job = JobBuilder::number(number).of_task(golden.task).at_version(golden.version);

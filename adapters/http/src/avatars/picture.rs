@@ -11,6 +11,7 @@ use poem_openapi::types::Type;
 use portwright_application::avatars::AvatarForm;
 use portwright_domain::avatar::{Avatar, AvatarId};
 use portwright_domain::ports::{Object, ObjectBody};
+use tracing::{Instrument, Span};
 
 use super::body::pictures;
 use crate::users::USER_DATA;
@@ -57,15 +58,20 @@ impl IntoResponse for PictureAnswer {
 /// Sends bytes as they are read. If reading fails, the connection ends before it said it would, so that nobody takes a
 /// part for the whole.
 fn sent(body: Box<dyn ObjectBody>) -> Body {
-    Body::from_bytes_stream(unfold(Some(body), |body| async {
-        let mut body = body?;
-        match body.next().await {
-            Ok(part) => part.map(|part| (Ok(part), Some(body))),
-            Err(error) => {
-                tracing::error!(%error, "a picture was not sent to its end");
-                Some((Err(io::Error::other(error)), None))
+    // It is read when the request is answered already, and belongs to it all the same.
+    let request = Span::current();
+    Body::from_bytes_stream(unfold(Some(body), move |body| {
+        let part = async {
+            let mut body = body?;
+            match body.next().await {
+                Ok(part) => part.map(|part| (Ok(part), Some(body))),
+                Err(error) => {
+                    tracing::error!(%error, "a picture was not sent to its end");
+                    Some((Err(io::Error::other(error)), None))
+                }
             }
-        }
+        };
+        part.instrument(request.clone())
     }))
 }
 

@@ -21,7 +21,7 @@ use crate::preference::{LONGEST_WAIT, Preference};
 use crate::principal::Caller;
 use crate::problem::{Problem, ProblemCode};
 use crate::server::RouteLimits;
-use crate::trace::traceparent;
+use crate::trace::origin;
 
 /// The limits of a path that may wait as long as a client may ask for.
 pub(crate) const LIMITS: RouteLimits =
@@ -50,14 +50,11 @@ impl Trouble {
     }
 }
 
-/// The call on behalf of this caller, within the trace of this request.
+/// The call on behalf of this caller, because of this request.
 pub(super) fn asked_by<'c, T, E>(caller: &Caller, request: &Request, call: Call<'c, T, E>) -> Call<'c, T, E> {
     let call = call.created_by(caller.0.principal.user_id);
     let call = job_of(request).into_iter().fold(call, Call::with_id);
-    match traceparent(request) {
-        Some(trace) => call.traced(trace),
-        None => call,
-    }
+    origin(request).into_iter().fold(call, Call::caused_by)
 }
 
 /// Makes the call as the client prefers.

@@ -9,6 +9,7 @@ use poem_openapi::registry::{
 };
 use portwright_application::exports::{Export, ExportFormat};
 use portwright_domain::ports::Object;
+use tracing::{Instrument, Span};
 
 /// The file of an export.
 pub(super) struct Download(pub(super) Export);
@@ -28,16 +29,21 @@ impl IntoResponse for Download {
         let Export { format, file: Object { info, body } } = self.0;
         let written = info.modified_at.to_string();
         let day = written.get(..10).unwrap_or_default();
-        let bytes = unfold(Some(body), |body| async {
-            let mut body = body?;
-            match body.next().await.transpose()? {
-                Ok(part) => Some((Ok(part), Some(body))),
-                // The length was promised, so the client sees that this is not all.
-                Err(error) => {
-                    tracing::warn!(error = ?error, "a file could not be read to its end");
-                    Some((Err(std::io::Error::other("the file cannot be read")), None))
+        // It is read when the request is answered already, and belongs to it all the same.
+        let request = Span::current();
+        let bytes = unfold(Some(body), move |body| {
+            let part = async {
+                let mut body = body?;
+                match body.next().await.transpose()? {
+                    Ok(part) => Some((Ok(part), Some(body))),
+                    // The length was promised, so the client sees that this is not all.
+                    Err(error) => {
+                        tracing::warn!(error = ?error, "a file could not be read to its end");
+                        Some((Err(std::io::Error::other("the file cannot be read")), None))
+                    }
                 }
-            }
+            };
+            part.instrument(request.clone())
         });
         Response::builder()
             .content_type(content_type(format))

@@ -11,6 +11,7 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Binary, Json, PlainText};
 use poem_openapi::{Object, OpenApi, OpenApiService};
 use portwright_domain::ports::{Observer, Quota, RateLimiter, Unobserved};
+use portwright_domain::trace::Sampler;
 use portwright_domain::user::UserId;
 use portwright_http::{
     ConcurrencyLimit, Problem, ProblemCode, ProblemPages, Protected, Protection, RouteLimits, Routes, Server,
@@ -170,6 +171,7 @@ impl Setup {
                 proxies: self.proxies.parse().expect("networks"),
                 ids: Arc::new(SequentialIds::default()),
                 observer: self.observer,
+                sampler: Sampler::OFF,
                 shares: Some(Shares {
                     limiter: self
                         .limiter

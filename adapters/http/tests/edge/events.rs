@@ -15,6 +15,7 @@ use portwright_domain::job::{JobId, NewJob};
 use portwright_domain::password::{NewPassword, Password};
 use portwright_domain::ports::{Clock, JobQueue, Quota, Unobserved};
 use portwright_domain::session::SessionLimits;
+use portwright_domain::trace::Sampler;
 use portwright_domain::user::{Email, PersonName, UserId};
 use portwright_http::{
     ApiPolicy, ApiPorts, ConcurrencyLimit, Draining, HealthDetails, Protected, ServerLimits, TrustedProxies,
@@ -86,6 +87,7 @@ impl Scene {
             health: HealthDetails::Everybody,
             limits: ServerLimits::default(),
             concurrency: ConcurrencyLimit::of(10),
+            sampler: Sampler::OFF,
         };
         let streams = draining.clone();
         let api = api(&services, ports, policy, Draining { unready: CancellationToken::new(), streams });

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use portwright_domain::PortError;
 use portwright_domain::error::ErrorKind;
 use portwright_domain::ports::{Decision, Quota, RateKey, RateLimiter};
+use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::api::{Running, Setup};
@@ -178,10 +179,10 @@ impl Log {
     }
 
     /// The lines about answers.
-    fn answered(&self) -> Vec<serde_json::Value> {
+    fn answered(&self) -> Vec<Value> {
         let text = self.text();
         let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
-        lines.filter(|line: &serde_json::Value| line["fields"]["message"] == "answered").collect()
+        lines.filter(|line: &Value| line["fields"]["message"] == "answered").collect()
     }
 }
 
@@ -220,7 +221,7 @@ async fn a_client_that_went_away_has_a_line_too() {
         }
     };
     within(logged).await;
-    assert_eq!(log.answered()[0]["fields"]["status"], 499);
+    assert_eq!(log.answered()[0]["span"]["http.response.status_code"], 499);
 }
 
 #[tokio::test]
@@ -232,18 +233,19 @@ async fn a_request_has_one_line_in_the_log_without_what_is_private() {
     let private = "Authorization: Bearer sesame\r\nX-Request-Id: r1\r\n";
     request(&server, "GET /things/7?email=ann%40example.org", private).await;
     request(&server, "GET /health/live", "").await;
-    request(&server, "BREW /nowhere", "").await;
+    request(&server, "BREW /nowhere/ann@example.org", "").await;
 
     let (text, lines) = (log.text(), log.answered());
     assert_eq!(lines.len(), 2, "{text}");
-    assert_eq!((&lines[0]["level"], &lines[0]["fields"]["status"]), (&"INFO".into(), &404.into()));
+    assert_eq!(lines[0]["level"], "INFO");
     assert!(lines[0]["fields"]["duration_ms"].is_u64());
-    assert_eq!(lines[0]["span"]["method"], "GET");
-    assert_eq!(lines[0]["span"]["route"], "/things/{id}");
-    assert_eq!(lines[0]["span"]["request_id"], "r1");
-    assert_eq!(
-        (&lines[1]["span"]["method"], &lines[1]["span"]["route"]),
-        (&"_OTHER".into(), &"/nowhere".into())
-    );
+    let span = &lines[0]["span"];
+    assert_eq!((&span["http.request.method"], &span["http.route"]), (&"GET".into(), &"/things/{id}".into()));
+    assert_eq!((&span["url.path"], &span["request_id"]), (&"/things/7".into(), &"r1".into()));
+    assert_eq!((&span["http.response.status_code"], &span["error.type"]), (&404.into(), &Value::Null));
+    assert_eq!(span["trace_id"].as_str().map(str::len), Some(32));
+    let span = &lines[1]["span"];
+    assert_eq!((&span["http.request.method"], &span["http.route"]), (&"_OTHER".into(), &Value::Null));
+    assert_eq!(span["url.path"], "/nowhere/_");
     assert!(!text.contains("example") && !text.contains("sesame"), "{text}");
 }

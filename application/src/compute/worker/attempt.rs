@@ -9,7 +9,8 @@ use std::time::Duration;
 use portwright_domain::job::{Lease, LeasedJob, QueueName, TaskName};
 use portwright_domain::ports::job_queue::{Settlement, Verdict};
 use portwright_domain::ports::{Event, JobSource, Observer};
-use portwright_domain::{ErrorKind, Timestamp};
+use portwright_domain::trace::Sampler;
+use portwright_domain::{ErrorKind, Timestamp, TraceContext};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinError};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -18,12 +19,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::authority::Authority;
+use super::span;
 use super::verdict::{End, Reason, judge};
 use crate::compute::context::{Start, TaskContext};
-use crate::compute::envelope::Envelope;
+use crate::compute::envelope::{Envelope, Meta, PayloadInvalid};
 use crate::compute::registry::{Served, TaskRegistry};
 use crate::compute::task::TaskEnd;
 use crate::jitter::random_share;
+use crate::trace::begin;
 
 /// How often progress is passed on.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
@@ -61,6 +64,7 @@ pub(super) struct Tools {
     pub(super) handlers: Handle,
     pub(super) grace: Duration,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) sampler: Sampler,
 }
 
 /// What is to be settled of a job, as far as the worker is concerned.
@@ -89,16 +93,24 @@ impl Done {
 
 impl Attempt {
     pub(super) async fn make(self) -> Done {
+        let envelope = Envelope::open(&self.leased.job.payload);
+        let meta = envelope.as_ref().ok().map(|envelope| &envelope.meta);
+        let parent = meta.and_then(Meta::parent);
+        let trace = begin(self.tools.sampler, parent.as_ref());
+        let span = span::of_try(&self.leased, meta, &trace, parent.as_ref());
+        self.make_of(envelope, trace).instrument(span).await
+    }
+
+    async fn make_of(self, envelope: Result<Envelope, PayloadInvalid>, trace: TraceContext) -> Done {
         let started = Instant::now();
-        let end = self.end(started).await;
+        let end = self.end(envelope, trace, started).await;
+        let took = started.elapsed();
         let stuck = end == End::Stuck;
         let verdict = judge(end, self.stop.reason.get().copied(), &self.leased, random_share());
         let LeasedJob { lease, job, .. } = self.leased;
-        if let Verdict::Retry { death, .. } = &verdict {
-            tracing::warn!(job = %lease.job, task = %job.task, cause = death.cause.as_str(), detail = death.detail, "a try failed");
-        }
+        span::end(&verdict, took);
         let settlement = Settlement { lease, verdict };
-        let ran = Ran { task: job.task, queue: job.queue, took: started.elapsed() };
+        let ran = Ran { task: job.task, queue: job.queue, took };
         Done { settlement, ran: Some(ran), stuck }
     }
 
@@ -110,9 +122,14 @@ impl Attempt {
         self.tools.observer.observe(&Event::JobStarted { queue, task, due });
     }
 
-    async fn end(&self, started: Instant) -> End {
+    async fn end(
+        &self,
+        envelope: Result<Envelope, PayloadInvalid>,
+        trace: TraceContext,
+        started: Instant,
+    ) -> End {
         let job = &self.leased.job;
-        let envelope = match Envelope::open(&job.payload) {
+        let envelope = match envelope {
             Ok(envelope) => envelope,
             Err(invalid) => return End::Ended(TaskEnd::PayloadInvalid(invalid)),
         };
@@ -125,13 +142,13 @@ impl Attempt {
         let context = TaskContext::new(Start {
             leased: &self.leased,
             meta: envelope.meta,
+            trace,
             deadline,
             stop: self.stop.token.clone(),
             draining: self.tools.draining.clone(),
             authority: self.tools.authority.clone(),
         });
-        let span = tracing::info_span!("job", id = %self.leased.lease.job, task = %job.task, attempt = self.leased.attempt);
-        let work = served.run(envelope.args, context.clone()).instrument(span);
+        let work = served.run(envelope.args, context.clone()).in_current_span();
         let handle = AbortOnDropHandle::new(self.tools.handlers.spawn(work));
         self.watch(handle, served, &context, deadline).await
     }

@@ -12,7 +12,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use portwright_domain::PortError;
 use portwright_domain::job::{Lease, LeasedJob};
 use portwright_domain::ports::Event;
-use portwright_domain::ports::job_queue::{LeaseRequest, Renewal, Settled, Verdict};
+use portwright_domain::ports::job_queue::{LeaseRequest, Renewal, Settled};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ use super::authority::Authority;
 use super::away::Away;
 use super::orphans::Orphans;
 use super::requests::{Answer, Requests};
-use super::verdict::Reason;
+use super::verdict::{Reason, outcome_of};
 use super::{Ending, Worker};
 
 /// A running job learns within about this time that it was cancelled.
@@ -75,6 +75,7 @@ impl<'w> Shift<'w> {
             handlers: options.handlers.clone().unwrap_or_else(Handle::current),
             grace: options.grace,
             observer: worker.observer.clone(),
+            sampler: options.sampler,
         };
         let want = LeaseRequest {
             worker: options.id.clone(),
@@ -232,7 +233,7 @@ impl Shift<'_> {
             let lease = &done.settlement.lease;
             self.running.remove(lease);
             if let (true, Some(ran)) = (done.stuck, &done.ran) {
-                tracing::error!(job = %lease.job, task = %ran.task, "code does not stop, so its process has to");
+                tracing::error!(job_id = %lease.job, task = %ran.task, "code does not stop, so its process has to");
                 stuck = Some(Ending::Stuck { task: ran.task.clone(), job: lease.job });
             }
             self.done.push(done);
@@ -346,11 +347,7 @@ impl Shift<'_> {
         match settled {
             Settled::Accepted => {
                 counts.settled.fetch_add(1, Ordering::Relaxed);
-                let outcome = match &done.settlement.verdict {
-                    Verdict::Finish(outcome) => outcome.state().as_str(),
-                    Verdict::Retry { .. } => "retried",
-                    Verdict::Release => "released",
-                };
+                let outcome = outcome_of(&done.settlement.verdict);
                 observer.observe(&Event::JobFinished { queue, task, outcome, took });
             }
             Settled::LeaseLost => {
@@ -375,7 +372,7 @@ impl Shift<'_> {
         let unknown = held.difference(&known).map(|lease| (*lease).clone());
         let orphans = self.orphans.certain(unknown, self.orphan_patience(), Instant::now());
         self.done.extend(orphans.into_iter().map(|lease| {
-            tracing::warn!(job = %lease.job, "handed back a job that was leased and never arrived");
+            tracing::warn!(job_id = %lease.job, "handed back a job that was leased and never arrived");
             Done::release(lease)
         }));
     }

@@ -73,6 +73,15 @@ pub(super) fn judge(end: End, reason: Option<Reason>, leased: &LeasedJob, share:
     }
 }
 
+/// What a verdict is called where tries are counted and logged.
+pub(super) const fn outcome_of(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Finish(outcome) => outcome.state().as_str(),
+        Verdict::Retry { .. } => "retried",
+        Verdict::Release => "released",
+    }
+}
+
 /// The wait before the next try. Exponential ones are spread over two thirds of their window, so that what failed
 /// together does not come back together.
 fn spread(backoff: Backoff, attempt: u32, share: f64) -> Duration {
