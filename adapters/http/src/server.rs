@@ -177,8 +177,26 @@ async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<Protected>, end: En
     let _ = socket.set_nodelay(true);
     let local = LocalAddr(socket.local_addr().map_or_else(|_| Addr::default(), Addr::SocketAddr));
     let remote = RemoteAddr(Addr::SocketAddr(peer));
+    let mut wire = Wire::new(socket, *app.limits());
+    let speaks = tokio::select! {
+        speaks = wire.first_head() => speaks,
+        () = stop.cancelled() => false,
+    };
+    if speaks {
+        // On the heap, so that a connection on which nothing was said has no room for it.
+        Box::pin(converse(wire, local, remote, app, stop)).await;
+    }
+}
+
+/// The requests of a connection, of which the first is there.
+async fn converse(
+    wire: Wire<TcpStream>,
+    local: LocalAddr,
+    remote: RemoteAddr,
+    app: Arc<Protected>,
+    stop: CancellationToken,
+) {
     let limits = *app.limits();
-    let wire = Wire::new(socket, limits);
     let refusal = wire.refusal();
     let idle_ends = end.clone();
     let idle_ends = async move { idle_ends.of_idleness().await };

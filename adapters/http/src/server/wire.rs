@@ -7,6 +7,7 @@
 //! After chunks there is no next head, because finding it would take a second parser of chunks that agrees with
 //! hyper's; the server closes such a connection after its answer.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -78,6 +79,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// that came earlier.
     pub(super) fn refusal(&self) -> Arc<OnceLock<Refusal>> {
         Arc::clone(&self.refusal)
+    }
+
+    /// Waits for the first head, or for what stands for one that is refused. `false` if the connection ended before, or was
+    /// silent for too long: whoever says nothing should cost no more than this.
+    pub(super) async fn first_head(&mut self) -> bool {
+        poll_fn(|cx| self.poll_head(cx)).await.is_ok() && self.released > 0
     }
 
     fn refuse(&mut self, refusal: Refusal) {
