@@ -54,8 +54,9 @@ pub(crate) async fn settled(client: &mut Client, path: &str) -> Option<Value> {
         };
         match job["state"].as_str().unwrap_or_default() {
             "succeeded" => return Some(job),
-            // Only tasks whose tries are few; the others have as many as they need.
-            "dead" if job["maxAttempts"].as_u64() < Some(100) => {
+            // Transfers say themselves how often they are tried, and outages may take all of that; the others have as many
+            // tries as they need.
+            "dead" | "failed" if job["maxAttempts"].as_u64() < Some(100) => {
                 client.count("jobs that had used up their tries");
                 client.ask(&Ask::new(Method::POST, format!("{path}/retry"), JOBS)).await;
             }
