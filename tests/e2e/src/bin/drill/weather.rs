@@ -102,6 +102,8 @@ impl Weather {
             Refusal::Problem(503, "unavailable") | Refusal::Problem(504, "timeout") => {
                 silent(fault) || away(fault, &Peer::ALL)
             }
+            // Its worker died, or was not heard of, three times; which may be long ago.
+            Refusal::Problem(502, "job-dead") => needs.contains(&Peer::Redis),
             Refusal::Problem(503, HEALTH) => silent(fault) || away(fault, &[Peer::Primary]),
             Refusal::Problem(503, "queue-unavailable") => silent(fault) || away(fault, &[Peer::Redis]),
             Refusal::Problem(..) => false,

@@ -54,10 +54,10 @@ pub(crate) async fn settled(client: &mut Client, path: &str) -> Option<Value> {
         };
         match job["state"].as_str().unwrap_or_default() {
             "succeeded" => return Some(job),
-            // Only tasks whose tries are few; the others have as many as they need.
-            "dead" if job["maxAttempts"].as_u64() < Some(100) => {
-                client.count("jobs that had used up their tries");
-                client.ask(&Ask::new(Method::POST, format!("{path}/retry"), JOBS)).await;
+            "dead" | "failed" if is_given_up(&job) => {
+                client.count("jobs that were given up in the outages, and tried again in the end");
+                // Another look tells whether it was told.
+                client.ask(&Ask::new(Method::POST, format!("{path}/retry"), JOBS).or(&[409])).await;
             }
             "scheduled" | "ready" | "running" => {}
             _ => {
@@ -71,6 +71,13 @@ pub(crate) async fn settled(client: &mut Client, path: &str) -> Option<Value> {
         }
         sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Whether faults alone may have ended it. Transfers say themselves how often they are tried, and outages may take all of
+/// that; the others have as many tries as they need. And whoever is alone with its worker three times when that dies, or is
+/// not heard of for as long as a lease, is taken for the reason: with leases of 2 s, outages are such deaths.
+fn is_given_up(job: &Value) -> bool {
+    job["maxAttempts"].as_u64() < Some(100) || job["error"]["cause"] == "crash_loop"
 }
 
 /// Says so if a job from before the last fault had healed, which was at this moment, is stuck. One that waits for its next
