@@ -2,11 +2,12 @@
 # A streaming replica of the service `postgres`: a copy the first time, then what has changed since.
 set -euo pipefail
 export PGDATA=${PGDATA:-/var/lib/postgresql/data}
-if [ ! -s "$PGDATA/PG_VERSION" ]; then
+# The manifest is written last: without it, there is no copy, or one that was cut off.
+if [ ! -s "$PGDATA/backup_manifest" ]; then
     PGPASSWORD=$(cat /run/secrets/db-password)
     export PGPASSWORD
-    # Written to standby.signal and postgresql.auto.conf by --write-recovery-conf. The slot keeps the log that it misses
-    # while it is stopped; a copy that was cut off is begun again.
+    # --write-recovery-conf writes standby.signal and postgresql.auto.conf. The slot keeps the log that the replica misses
+    # while it is stopped.
     rm -rf "${PGDATA:?}"/*
     psql --host=postgres --username=portwright --dbname=portwright --quiet --command="
         SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'replica' AND NOT active"

@@ -14,9 +14,13 @@ fn root() -> PathBuf {
 }
 
 fn packages() -> Vec<Value> {
+    packages_of(&root())
+}
+
+fn packages_of(workspace: &Path) -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-        .current_dir(root())
+        .current_dir(workspace)
         .output()
         .expect("cargo runs");
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata");
@@ -144,6 +148,40 @@ fn migrations_count_without_gaps() {
         numbers.sort_unstable();
         assert!(numbers.iter().copied().eq(1..=u32::try_from(numbers.len()).expect("few")), "{numbers:?}");
     }
+}
+
+/// What cargo finds to build, by what its file is for.
+fn targets(workspace: &Path) -> BTreeSet<String> {
+    let packages = packages_of(workspace);
+    let all = packages.iter().flat_map(|package| {
+        let targets = package["targets"].as_array().expect("targets").iter();
+        targets.map(|target| format!("{}: {} {}", package["name"], target["kind"], target["name"]))
+    });
+    all.collect()
+}
+
+/// The first stage of the image empties every file of code, but cargo wants each that a manifest names to be there.
+#[test]
+fn the_image_is_built_from_a_whole_workspace() {
+    let read = |path| fs::read_to_string(root().join(path)).expect("text");
+    let (ignored, dockerfile) = (read(".dockerignore"), read("deploy/docker/Dockerfile"));
+    let context = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect::<Vec<_>>().join(" ");
+    let (_, step) = dockerfile.split_once("RUN mkdir /skeleton").expect("the step");
+    let (step, _) = step.split_once("\n\n").expect("its end");
+
+    let place = tempfile::tempdir().expect("a directory");
+    let skeleton = place.path().join("skeleton");
+    let step = step.replace("/skeleton", skeleton.to_str().expect("UTF-8"));
+    let script = format!(
+        "tar --create --exclude=target --exclude=node_modules {context} | tar --extract --directory $PLACE
+        cd $PLACE && mkdir skeleton {step}"
+    );
+    let mut shell = Command::new("sh");
+    let ran = shell.args(["-c", &script]).env("PLACE", place.path()).current_dir(root()).output();
+    let ran = ran.expect("a shell");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let missing: Vec<_> = targets(&root()).difference(&targets(&skeleton)).cloned().collect();
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 /// What each adapter implements, by the crate: the ports of the first column of `adapters/README.md`.
