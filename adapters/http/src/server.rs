@@ -180,11 +180,11 @@ async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<Protected>, end: En
     let mut wire = Wire::new(socket, *app.limits());
     let speaks = tokio::select! {
         speaks = wire.first_head() => speaks,
-        () = stop.cancelled() => false,
+        () = end.of_idleness() => false,
     };
     if speaks {
         // On the heap, so that a connection on which nothing was said has no room for it.
-        Box::pin(converse(wire, local, remote, app, stop)).await;
+        Box::pin(converse(wire, local, remote, app, end)).await;
     }
 }
 
@@ -194,7 +194,7 @@ async fn converse(
     local: LocalAddr,
     remote: RemoteAddr,
     app: Arc<Protected>,
-    stop: CancellationToken,
+    end: End,
 ) {
     let limits = *app.limits();
     let refusal = wire.refusal();
