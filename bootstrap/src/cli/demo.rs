@@ -26,6 +26,8 @@ pub struct Demo {
 pub enum DemoCommand {
     /// Run heavy jobs in parallel, and see whether the API stays quick
     Stress(Stress),
+    /// Send more requests at once than a client may, on a server that is started for it, and see which are answered
+    Throttle,
 }
 
 /// How heavy.

@@ -1,7 +1,7 @@
 //! `portwright demo`: shows a server at work, to whoever has just started one.
 //!
 //! ```text
-//!  server (found, or started) ──► guest signs in ──► tour, or stress ──► what was made is removed ──► server (stopped)
+//!  server (found, or started) ──► guest signs in ──► tour, stress, or throttle ──► what was made is removed ──► server (stopped)
 //! ```
 //! It is a client like any other: all that it does to a server goes over HTTP, within the share that the rate limit gives
 //! it. Whatever happens, Ctrl-C included, it cleans up.
@@ -12,6 +12,7 @@ mod latency;
 mod screen;
 mod server;
 mod stress;
+mod throttle;
 mod tour;
 
 use std::io;
@@ -34,7 +35,10 @@ use crate::wiring::Program;
 pub(super) async fn run(config: &Config, demo: Demo, program: Program) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen()?;
     let screen = Screen::of_stdout();
-    let server = Server::find_or_start(config, program).await?;
+    let server = match demo.command {
+        Some(DemoCommand::Throttle) => Server::start(config, program, throttle::SHARE).await?,
+        None | Some(DemoCommand::Stress(_)) => Server::find_or_start(config, program).await?,
+    };
     let shown = show(&server, demo, screen, &mut interrupt).await;
     let left = server.leave().await;
     shown.and_then(|exit| left.map(|()| exit))
@@ -46,7 +50,7 @@ async fn show(
     screen: Screen,
     interrupt: &mut Interrupt,
 ) -> Result<Exit, Failure> {
-    screen.line(&introduction(server, screen))?;
+    screen.line(&introduction(server, demo.command, screen))?;
     let credentials = Credentials::find(server, demo.email.map(|email| email.as_str().to_owned()));
     let credentials = interrupt.or(credentials).await?;
     let client = Client::at(server.address);
@@ -63,15 +67,21 @@ async fn show(
             parallel.clean_up().await;
             shown
         }
+        // The session goes away with the server.
+        Some(DemoCommand::Throttle) => interrupt.or(throttle::run(client, screen, &credentials)).await,
     }
 }
 
-fn introduction(server: &Server, screen: Screen) -> String {
+fn introduction(server: &Server, command: Option<DemoCommand>, screen: Screen) -> String {
     let url = screen.paint(Style::Bold, &format!("http://{}", server.address));
     let directory = server.data_dir.display();
     if server.is_own() {
+        let why = match command {
+            Some(DemoCommand::Throttle) => "A share will be used up",
+            None | Some(DemoCommand::Stress(_)) => "No server runs",
+        };
         format!(
-            "No server runs, so this is one of the demo's own at {url}; it goes away at the end, with {directory}."
+            "{why}, so this is one of the demo's own at {url}; it goes away at the end, with {directory}."
         )
     } else {
         format!("This is the server at {url}, on the data directory {directory}.")

@@ -142,6 +142,25 @@ async fn a_person_is_asked_for_the_password_which_is_never_shown() {
 }
 
 #[tokio::test]
+async fn throttle_shows_fifty_answers_and_five_refusals_and_uses_up_nobodys_share() {
+    let place = Place::empty();
+    let (tmp, mut command) = place.demo_in_tmp(&["throttle"]);
+    let throttled = ran(&mut command, b"").await;
+    let shown = throttled.expect(0);
+    for expected in ["50 answered, 5 throttled", "← 50 × 200, 5 × 429 (Retry-After: ", "The limit held"] {
+        assert!(shown.contains(expected), "{expected} is not in\n{shown}");
+    }
+    expect_nothing_left(&place, &tmp).await;
+
+    let server = place.serve_a_newcomer().await;
+    place.run(["demo", "throttle"]).await.expect(0);
+    let admin = place.first_admin(&server).await;
+    for _ in 0..40 {
+        admin.get("/auth/me").await.expect(200);
+    }
+}
+
+#[tokio::test]
 async fn stress_on_a_server_of_its_own_ends_in_a_verdict() {
     let place = Place::empty();
     let (tmp, mut command) = place.demo_in_tmp(&["stress", "--jobs", "3", "--below", "3000000"]);

@@ -96,9 +96,14 @@ impl Standing {
 
     /// A bar and words, such as `[#####...............]  25 %  running`.
     pub(super) fn bar(&self) -> String {
-        let full = usize::try_from(self.percent / 5).unwrap_or_default();
-        format!("[{:.<20}] {:>3} %  {}", "#".repeat(full), self.percent, self.state)
+        format!("{}  {}", bar(self.percent), self.state)
     }
+}
+
+/// How much of something is done, such as `[#####...............]  25 %`.
+pub(super) fn bar(percent: u64) -> String {
+    let full = usize::try_from(percent / 5).unwrap_or_default();
+    format!("[{:.<20}] {percent:>3} %", "#".repeat(full))
 }
 
 #[cfg(test)]

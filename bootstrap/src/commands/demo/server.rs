@@ -46,16 +46,17 @@ impl Server {
     pub(super) async fn find_or_start(config: &Config, program: Program) -> Result<Self, Failure> {
         match DataDir::server(&config.data_dir).map(port::from_here) {
             Some(address) => Ok(Self { address, data_dir: config.data_dir.clone(), own: None }),
-            None => Self::start(config, program).await,
+            None => Self::start(config, program, GENEROUS).await,
         }
     }
 
-    async fn start(config: &Config, program: Program) -> Result<Self, Failure> {
+    /// One of the demo's own that grants this share to each client.
+    pub(super) async fn start(config: &Config, program: Program, share: Quota) -> Result<Self, Failure> {
         let dir = tempfile::Builder::new().prefix("portwright-demo-").tempdir().map_err(|error| {
             let problem = Problem::new(format!("cannot make a temporary directory ({error})"));
             Failure::new(Exit::CannotCreate, problem.fix("set TMPDIR to a directory on a local disk"))
         })?;
-        let config = own_config(config, &dir);
+        let config = own_config(config, &dir, share);
         let life = Lifecycle::new(config.shutdown);
         let running = start(&config, program, true, life, Inheritance::default()).await?;
         let address = running.address;
@@ -84,7 +85,7 @@ impl Server {
 }
 
 /// What the operator decided, but for the place, and as much of everything as one guest wants.
-fn own_config(config: &Config, dir: &TempDir) -> Config {
+fn own_config(config: &Config, dir: &TempDir, share: Quota) -> Config {
     let data_dir = dir.path().to_owned();
     let mut own = config.clone();
     own.listen = Listen { host: "127.0.0.1".to_owned(), port: 0 };
@@ -92,7 +93,7 @@ fn own_config(config: &Config, dir: &TempDir) -> Config {
     own.storage = Storage::local_in(&data_dir);
     own.data_dir = data_dir;
     own.first_admin = FirstAdmin::Generated { email: Email::from_stored("admin@localhost".to_owned()) };
-    own.rate_limit = GENEROUS;
+    own.rate_limit = share;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     own.compute.workers.get_or_insert(WorkerCount { min: 1, max: cores });
     own.shutdown = Shutdown { ready_delay: Duration::ZERO, timeout: Duration::from_secs(10) };
