@@ -17,6 +17,7 @@ mod moving;
 mod readme_tour;
 mod second_server;
 mod shutdown;
+mod slow_clients;
 mod storage;
 mod unreachable;
 mod users_command;
