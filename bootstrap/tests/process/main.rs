@@ -23,6 +23,7 @@ mod readme_tour;
 mod restarts;
 mod second_server;
 mod shutdown;
+mod slow_clients;
 mod storage;
 mod unreachable;
 mod users_command;

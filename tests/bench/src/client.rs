@@ -1,7 +1,9 @@
 //! The least that speaks HTTP/1.1: a general client would take more of the two cores than the server it measures.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// One connection that is kept.
 pub struct Client {
@@ -21,6 +23,14 @@ impl Client {
     /// Connects to `host:port`.
     pub async fn connect(address: &str) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
+        stream.set_nodelay(true).expect("no delay");
+        Self { stream, buffer: Vec::with_capacity(64 * 1024) }
+    }
+
+    /// Connects to `host:port` from the address of this number.
+    pub async fn connect_from(number: u32, address: &str) -> Self {
+        let stream =
+            socket_of(number).connect(address.parse().expect("an address")).await.expect("a connection");
         stream.set_nodelay(true).expect("no delay");
         Self { stream, buffer: Vec::with_capacity(64 * 1024) }
     }
@@ -64,4 +74,15 @@ impl Client {
         let read = self.stream.read_buf(&mut self.buffer).await.expect("received");
         assert!(read > 0, "the server closed the connection");
     }
+}
+
+/// A socket at an address of the loopback network that it shares with few others, as the server takes so many connections
+/// of one address and no more.
+#[must_use]
+pub fn socket_of(number: u32) -> TcpSocket {
+    const SHARED_BY: u32 = 200;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    let from = Ipv4Addr::from_bits(Ipv4Addr::new(127, 1, 0, 1).to_bits() + number / SHARED_BY);
+    socket.bind(SocketAddr::from((from, 0))).expect("it is ours");
+    socket
 }

@@ -10,5 +10,6 @@ pub mod client;
 pub mod engine;
 pub mod jobs;
 pub mod load;
+pub mod open_load;
 pub mod process;
 pub mod server;
