@@ -98,7 +98,8 @@ impl Weather {
             fault.peer_of(node).is_some_and(|peer| needs.contains(&peer) && of.contains(&peer))
         };
         self.meanwhile(asked, |fault| match refusal {
-            Refusal::NoAnswer => silent(fault),
+            // An answer whose bytes cannot all be given, or are not what was stored, is cut off.
+            Refusal::NoAnswer => silent(fault) || away(fault, &[Peer::Files]),
             Refusal::Problem(503, "unavailable") | Refusal::Problem(504, "timeout") => {
                 silent(fault) || away(fault, &Peer::ALL)
             }

@@ -42,8 +42,13 @@ pub(crate) async fn ended(client: &mut Client, path: &str, within: Duration) -> 
     None
 }
 
-/// What a job came to that was acknowledged, in the end, when everything works. One that has used up its tries in the
-/// outages is told to try again, as an operator does. Says what is wrong, if it is.
+/// The few tries of a task that says itself how many they are; the environment grants the others more than they need.
+const FEW: u64 = 100;
+
+/// What a job came to that was acknowledged, in the end, when everything works: it succeeded, or if outages took all of its
+/// few tries, it failed. Whoever is alone with its worker three times when that dies, or is not heard of for as long as a
+/// lease, is taken for the reason, and with leases of 2 s outages are such deaths: an operator has it run again. Says what is
+/// wrong, if it is.
 pub(crate) async fn settled(client: &mut Client, path: &str) -> Option<Value> {
     let begun = Instant::now();
     loop {
@@ -54,8 +59,12 @@ pub(crate) async fn settled(client: &mut Client, path: &str) -> Option<Value> {
         };
         match job["state"].as_str().unwrap_or_default() {
             "succeeded" => return Some(job),
-            "dead" | "failed" if is_given_up(&job) => {
-                client.count("jobs that were given up in the outages, and tried again in the end");
+            "failed" if job["maxAttempts"].as_u64() < Some(FEW) && job["attempts"] == job["maxAttempts"] => {
+                client.count("jobs whose tries the outages took");
+                return Some(job);
+            }
+            "dead" if job["error"]["cause"] == "crash_loop" => {
+                client.count("jobs that were taken for the death of their workers, and run again");
                 // Another look tells whether it was told.
                 client.ask(&Ask::new(Method::POST, format!("{path}/retry"), JOBS).or(&[409])).await;
             }
@@ -71,13 +80,6 @@ pub(crate) async fn settled(client: &mut Client, path: &str) -> Option<Value> {
         }
         sleep(Duration::from_millis(200)).await;
     }
-}
-
-/// Whether faults alone may have ended it. Transfers say themselves how often they are tried, and outages may take all of
-/// that; the others have as many tries as they need. And whoever is alone with its worker three times when that dies, or is
-/// not heard of for as long as a lease, is taken for the reason: with leases of 2 s, outages are such deaths.
-fn is_given_up(job: &Value) -> bool {
-    job["maxAttempts"].as_u64() < Some(100) || job["error"]["cause"] == "crash_loop"
 }
 
 /// Says so if a job from before the last fault had healed, which was at this moment, is stuck. One that waits for its next

@@ -55,11 +55,7 @@ impl Transfers {
         let number = self.imports.len();
         let emails: Vec<_> =
             (0..ROWS).map(|row| format!("{}-{number}-{row}@drill.example", self.name)).collect();
-        let rows = emails.iter().map(|email| format!("{email},In,Ported,user,{PASSWORD}"));
-        let lines: Vec<_> = [COLUMNS.to_owned()].into_iter().chain(rows).collect();
-        let upload = Ask::new(Method::POST, "/users/import", FILES)
-            .bytes("text/csv", lines.join("\n").into_bytes())
-            .with("Idempotency-Key", format!("{}-{number}", self.name));
+        let upload = upload(&emails).with("Idempotency-Key", format!("{}-{number}", self.name));
         let heard = self.client.insist(&upload, STUBBORN).await;
         let path = heard.filter(|heard| heard.status == 202).map(|heard| path_of(&heard));
         self.imports.push(Import { emails, path: path.clone(), has_ended: false });
@@ -118,11 +114,16 @@ impl Transfers {
     /// who may.
     pub(crate) async fn verify(&mut self) -> (Vec<String>, Vec<String>) {
         for number in 0..self.imports.len() {
-            if let Some(path) = self.imports[number].path.clone()
-                && let Some(job) = settled(&mut self.client, &path).await
+            let Some(path) = self.imports[number].path.clone() else { continue };
+            let Some(mut job) = settled(&mut self.client, &path).await else { continue };
+            // Its file is gone with it, so whoever reads that it failed sends the file again.
+            if job["state"] == "failed"
+                && let Some(heard) = self.client.persist(&upload(&self.imports[number].emails)).await
+                && let Some(again) = settled(&mut self.client, &path_of(&heard)).await
             {
-                self.judge(number, &job);
+                job = again;
             }
+            self.judge(number, &job);
         }
         for path in self.exports.clone() {
             settled(&mut self.client, &path).await;
@@ -131,4 +132,11 @@ impl Transfers {
         let emails = |imports: Vec<&Import>| imports.into_iter().flat_map(|it| it.emails.clone()).collect();
         (emails(sure), emails(unsure))
     }
+}
+
+/// A file with these users on its way.
+fn upload(emails: &[String]) -> Ask {
+    let rows = emails.iter().map(|email| format!("{email},In,Ported,user,{PASSWORD}"));
+    let lines: Vec<_> = [COLUMNS.to_owned()].into_iter().chain(rows).collect();
+    Ask::new(Method::POST, "/users/import", FILES).bytes("text/csv", lines.join("\n").into_bytes())
 }
