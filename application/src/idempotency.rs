@@ -10,11 +10,19 @@ use portwright_domain::idempotency::{Claim, Fingerprint, IdempotencyKey, Idempot
 use portwright_domain::ports::{Clock, UnitOfWork};
 use portwright_domain::{PortError, Race};
 
+use tokio::time::{Instant, sleep};
+
 use crate::transact;
 use crate::transact::{Committed, MaybeContended, Transactions};
 
 /// How long a first request may take before its key counts as abandoned; longer than any request may run.
 pub const RUNNING_FOR: Duration = Duration::from_mins(2);
+/// How long before the end of a claim nobody touches it any more: it may be another's soon.
+const MARGIN: Duration = Duration::from_secs(10);
+/// The first wait before a key is settled that could not be settled at once; twice as long after each further try, up to
+/// [`LAST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LAST_WAIT: Duration = Duration::from_secs(2);
 /// How long an answer is kept.
 pub const KEPT_FOR: Duration = Duration::from_hours(24);
 
@@ -58,6 +66,32 @@ impl Idempotency {
             IdempotencyRecord { key: key.clone(), fingerprint, progress: Progress::Running, expires_at };
         keys.insert(&record).await?;
         Ok(Claim::Granted)
+    }
+
+    /// Completes a key with this, or abandons it if that is nothing, as soon as the store allows; gives up when the claim is
+    /// about to expire, which was made then.
+    ///
+    /// # Errors
+    /// Why the last try failed. Until the claim expires, a retry is told that the first request is still running.
+    pub async fn settle(
+        &self,
+        key: &IdempotencyKey,
+        kept: Option<Progress>,
+        claimed: Instant,
+    ) -> Result<(), PortError> {
+        let deadline = claimed + RUNNING_FOR.saturating_sub(MARGIN);
+        let mut wait = FIRST_WAIT;
+        loop {
+            let settled = match kept.clone() {
+                Some(progress) => self.complete(key, progress).await,
+                None => self.abandon(key).await,
+            };
+            if settled.is_ok() || Instant::now() + wait > deadline {
+                return settled;
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(LAST_WAIT);
+        }
     }
 
     /// Keeps the answer of the first request, or that it may not be kept.

@@ -283,3 +283,19 @@ async fn a_key_is_made_of_parameters_and_their_fields_whatever_is_in_them() {
     }
     assert_eq!(reports.computed(), 4, "a key that is too long is not remembered");
 }
+
+#[tokio::test(start_paused = true)]
+async fn that_nothing_is_there_is_remembered_like_any_value() {
+    let clock = Arc::new(ManualClock::default());
+    let cache = Cached::new(Arc::new(MemoryCache::new(1 << 20, clock)), Arc::new(Recorder::default()));
+    let key = CacheKey::parse("reports:last").expect("a key");
+    let looks = AtomicU32::new(0);
+    for _ in 0..3 {
+        let look = async {
+            looks.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, NoSuchMonth>(None::<Summary>)
+        };
+        assert_eq!(cache.get_or_compute("reports.last", &key, HOUR, look).await, Ok(None));
+    }
+    assert_eq!(looks.load(Ordering::SeqCst), 1);
+}

@@ -12,7 +12,9 @@ use portwright_domain::mock::{MockIdempotencyRepository, MockStore, MockUnitOfWo
 use portwright_domain::ports::{CommitToken, Event, Store, UnitOfWork};
 use portwright_domain::{ErrorKind, PortError, Race, Timestamp};
 use portwright_testkit::ManualClock;
+use portwright_testkit::faults::{Fault, Flaky, When};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 use crate::world::World;
 
@@ -199,4 +201,35 @@ async fn a_store_that_is_away_grants_nothing() {
     let world = world_of(vec![unit(None, Some(away))]);
     let answer = world.services.idempotency.claim(&key(), REQUEST).await;
     assert_eq!(answer.expect_err("refused").kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_settled_when_the_store_is_back_or_its_claim_is_about_to_end() {
+    for kept in [Some(Progress::Answered(answered())), None] {
+        let mut store = None;
+        let world = World::with(|setup| {
+            let flaky = Arc::new(Flaky::new(setup.store.clone()));
+            store = Some(flaky.clone());
+            setup.store = flaky;
+        });
+        let store = store.expect("a store");
+        assert_eq!(claim(&world, REQUEST).await, Claim::Granted);
+        let (key, claimed) = (key(), Instant::now());
+        let settle = world.services.idempotency.settle(&key, kept.clone(), claimed);
+        store.cue(When::Every("store.begin"), Fault::Refuse(ErrorKind::Unavailable));
+        let (settled, ()) = tokio::join!(settle, async {
+            sleep(RUNNING_FOR / 2).await;
+            store.recover();
+        });
+        settled.expect("the store is back");
+        assert!(claimed.elapsed() < RUNNING_FOR / 2 + Duration::from_secs(2), "{:?}", claimed.elapsed());
+        let expected = kept.clone().map_or(Claim::Granted, |_| Claim::Replay(answered()));
+        assert_eq!(claim(&world, REQUEST).await, expected);
+
+        store.cue(When::Every("store.begin"), Fault::Refuse(ErrorKind::Unavailable));
+        let claimed = Instant::now();
+        let given_up = world.services.idempotency.settle(&key, kept, claimed).await;
+        assert_eq!(given_up.expect_err("the store is away").kind(), ErrorKind::Unavailable);
+        assert!(claimed.elapsed() < RUNNING_FOR, "by then it may be the key of another request");
+    }
 }

@@ -44,3 +44,5 @@ pub mod d0015_deploy {}
 
 #[doc = include_str!("../docs/0018-overload.md")]
 pub mod d0018_overload {}
+#[doc = include_str!("../docs/0021-faults-that-end-otherwise.md")]
+pub mod d0021_faults_that_end_otherwise {}

@@ -22,6 +22,7 @@ use portwright_domain::PortError;
 use portwright_domain::idempotency::{Claim, Fingerprint, IdempotencyKey, Progress, RecordedAnswer};
 use portwright_domain::job::JobId;
 use ring::digest::{Context, SHA256};
+use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Builder;
 
@@ -131,6 +132,7 @@ async fn answer<E: Endpoint<Output = Response>>(
     mut request: Request,
 ) -> Result<Response> {
     let Once { key, fingerprint, digest } = once;
+    let claimed = Instant::now();
     match keys.claim(&key, fingerprint).await.map_err(Problem::from)? {
         Claim::Granted => {}
         Claim::StillRunning => return Err(Problem::new(ProblemCode::IdempotencyKeyRunning).into()),
@@ -153,13 +155,13 @@ async fn answer<E: Endpoint<Output = Response>>(
     {
         answer.headers.push((BODY_DIGEST.to_owned(), digest.to_owned()));
     }
-    let settled: Result<(), PortError> = match kept {
+    let settled: Result<(), PortError> = match kept.clone() {
         Some(progress) => keys.complete(&key, progress).await,
         None => keys.abandon(&key).await,
     };
-    if let Err(error) = settled {
-        // The claim expires by itself; until then a retry is told that the first request is still running.
-        tracing::warn!(%error, "an idempotency key could not be settled");
+    if settled.is_err() {
+        #[expect(clippy::disallowed_methods, reason = "gives up when the claim expires, which is soon")]
+        drop(tokio::spawn(settle(keys, key, kept, claimed).in_current_span()));
     }
     answer
 }
@@ -187,6 +189,13 @@ impl JobOfKey {
 /// answer that was lost or told of an outage, gets the same job for as long as the queue knows it.
 pub(crate) fn job_of(request: &Request) -> Option<JobId> {
     request.data::<JobOfKey>().map(|job| job.0)
+}
+
+/// Settles a key later than its request is answered. Until then a retry is told that the first request is still running.
+async fn settle(keys: Arc<Idempotency>, key: IdempotencyKey, kept: Option<Progress>, claimed: Instant) {
+    if let Err(error) = keys.settle(&key, kept, claimed).await {
+        tracing::warn!(%error, "an idempotency key could not be settled");
+    }
 }
 
 /// What to keep of an answer; nothing of one that another try could change.

@@ -189,13 +189,16 @@ async fn a_slow_server_is_slow_and_nothing_else() {
     let queue = queue_at(std::slice::from_ref(&url)).await;
     let worker = worker_at(&url).await;
     wire.trouble(Trouble::Delay(Duration::from_millis(100)));
-    let mut slowest = Duration::ZERO;
+    let mut took = Vec::new();
     for number in 1..=10 {
         let begun = Instant::now();
         queue.enqueue(&[job(number)]).await.expect("it answers in the end");
-        slowest = slowest.max(begun.elapsed());
+        took.push(begun.elapsed());
     }
-    assert!(slowest > Duration::from_millis(200) && slowest < Duration::from_millis(450), "{slowest:?}");
+    took.sort_unstable();
+    let (usual, slowest) = (took[4], took[9]);
+    assert!(usual > Duration::from_millis(200) && usual < Duration::from_millis(250), "{took:?}");
+    assert!(slowest < Duration::from_millis(450), "{took:?}");
     for number in 1..=10 {
         let outcome = queue.outcome(job(number).id, LONG).await.expect("it answers");
         assert_eq!(outcome, Some(in_its_first_run()), "job {number}");

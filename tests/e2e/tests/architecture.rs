@@ -261,3 +261,22 @@ fn every_adapter_passes_the_suite_of_every_port_that_it_implements() {
     }
     assert_eq!(missing, [""; 0]);
 }
+
+#[test]
+fn every_test_that_a_table_of_faults_names_is_there() {
+    let code: String = sources().into_iter().map(|(_, text)| text).collect();
+    let mut named = 0;
+    for readme in
+        ["adapters/postgres", "adapters/redis", "adapters/sqlite", "adapters/storage", "application"]
+    {
+        let text = fs::read_to_string(root().join(readme).join("README.md")).expect("a README");
+        let rows = text.lines().skip_while(|line| !line.starts_with("| fault |"));
+        let cells = rows.filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.rsplit(" | ").next());
+        for test in cells.flat_map(|cell| cell.split(", ")).filter(|test| test.contains('_')) {
+            let name = test.trim_matches('`');
+            assert!(code.contains(&format!("fn {name}(")), "{readme}: there is no test {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 100, "only {named} tests are named");
+}

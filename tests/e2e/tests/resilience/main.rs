@@ -5,6 +5,7 @@
 
 mod database;
 mod files;
+mod gone;
 mod queue;
 mod transfers;
 
