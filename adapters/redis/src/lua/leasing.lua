@@ -74,7 +74,7 @@ local function heads_of(these, max)
         -- Further ranks matter only where age decides.
         local most = (found >= max and stream.rank ~= rank) and by_age or max
         if most > 0 then
-            local first = call('ZRANGE', prefix .. 'ready:' .. stream.name, 0, most - 1, 'WITHSCORES')
+            local first = first_of('ready:' .. stream.name, most)
             heads[#heads + 1] = { rank = stream.rank, first = first, at = 1 }
             found = found + #first / 2
         end
@@ -190,7 +190,12 @@ function give_up_unserved()
     local too_old = now - UNSERVED
     for name, stream in pairs(know_streams()) do
         if tonumber(call('HGET', prefix .. 'asked', stream.lane) or now) <= too_old then
-            local old = call('ZRANGEBYSCORE', prefix .. 'ready:' .. name, '-inf', too_old, 'LIMIT', 0, SLICE)
+            local old, first = {}, first_of('ready:' .. name, SLICE)
+            for index = 1, #first, 2 do
+                if tonumber(first[index + 1]) <= too_old then
+                    old[#old + 1] = first[index]
+                end
+            end
             load(old)
             for _, id in ipairs(old) do
                 give_up(jobs[id])
