@@ -92,7 +92,7 @@ local function next_of(these, max)
         for _, head in ipairs(heads) do
             local id = head.first[head.at]
             if id then
-                local since = tonumber(head.first[head.at + 1])
+                local since = head.first[head.at + 1]
                 -- What was handed back is first in any case.
                 local rank = by_age and math.min(head.rank, 1) or head.rank
                 if not best or rank < best_rank or (rank == best_rank and (since < best_since
@@ -192,7 +192,7 @@ function give_up_unserved()
         if tonumber(call('HGET', prefix .. 'asked', stream.lane) or now) <= too_old then
             local old, first = {}, first_of('ready:' .. name, SLICE)
             for index = 1, #first, 2 do
-                if tonumber(first[index + 1]) <= too_old then
+                if first[index + 1] <= too_old then
                     old[#old + 1] = first[index]
                 end
             end

@@ -1,5 +1,5 @@
--- Sorted sets of very many jobs, in pieces so small that Redis keeps each of them in one packed block: some 35 bytes for
--- a job, not 120. A set is a sorted set of its pieces, each by the score of the first job that it was made for: a job is
+-- Sorted sets of very many jobs, in pieces so small that Redis keeps each of them in one packed block: some 30 bytes for
+-- a job, not 120, as scores within a piece count from its own. A set is a sorted set of its pieces, each by the score of the first job that it was made for: a job is
 -- in the last piece whose score is not above its own. Of the pieces with the same score, which a call with many jobs
 -- makes, it may be in any.
 local PIECE = 64 -- half of what Redis packs unless told otherwise, so that there is room for who comes late
@@ -12,7 +12,7 @@ end
 local function begin_piece(key, score, number)
     local name = string.format('%017.0f.%04d', score, number)
     call('ZADD', prefix .. key, score, name)
-    return name
+    return name, score
 end
 
 -- The last of the pieces where such a job may be, and its score.
@@ -21,30 +21,30 @@ local function piece_of(key, score)
     return found[1], tonumber(found[2])
 end
 
-local function write_piece(key, name, ids, scores)
+-- Adds jobs with the same score.
+local function write_piece(key, name, first, score, ids)
     local arguments = {}
     for _, id in ipairs(ids) do
-        arguments[#arguments + 1] = scores[id] == now and now_text or scores[id]
-        arguments[#arguments + 1] = id
+        arguments[#arguments + 1], arguments[#arguments + 2] = score - first, id
     end
     call_with('ZADD', piece_key(key, name), arguments)
 end
 
 -- Adds jobs with this score to the last piece, or behind it.
-local function append(key, last, score, ids, scores)
+local function append(key, last, first, score, ids)
     local room = last and PIECE - call('ZCARD', prefix .. piece_key(key, last)) or 0
     if last and room < #ids then
         local highest = call('ZRANGE', prefix .. piece_key(key, last), -1, -1, 'WITHSCORES')[2]
-        room = tonumber(highest) < score and 0 or #ids
+        room = first + highest < score and 0 or #ids
     end
     if room >= #ids then
-        write_piece(key, last, ids, scores)
+        write_piece(key, last, first, score, ids)
         return
     end
     table.sort(ids)
-    for first = 1, #ids, PIECE do
-        local name = begin_piece(key, score, (first - 1) / PIECE)
-        write_piece(key, name, { unpack(ids, first, math.min(first + PIECE - 1, #ids)) }, scores)
+    for at = 1, #ids, PIECE do
+        local name = begin_piece(key, score, (at - 1) / PIECE)
+        write_piece(key, name, score, score, { unpack(ids, at, math.min(at + PIECE - 1, #ids)) })
     end
 end
 
@@ -57,11 +57,15 @@ function add_to(key, scores)
     end
     for score, ids in pairs(by_score) do
         local last = call('ZREVRANGE', prefix .. key, 0, 0, 'WITHSCORES')
-        if not last[1] or score >= tonumber(last[2]) then
-            append(key, last[1], score, ids, scores)
+        local name, first = last[1], tonumber(last[2])
+        if not name or score >= first then
+            append(key, name, first, score, ids)
         else
-            local name = piece_of(key, score) or begin_piece(key, score, 0)
-            write_piece(key, name, ids, scores)
+            name, first = piece_of(key, score)
+            if not name then
+                name, first = begin_piece(key, score, 0)
+            end
+            write_piece(key, name, first, score, ids)
         end
     end
 end
@@ -108,13 +112,13 @@ end
 function first_of(key, most)
     local found, at = {}, 0
     while #found < 2 * most do
-        local name = call('ZRANGE', prefix .. key, at, at)[1]
-        if not name then
+        local piece = call('ZRANGE', prefix .. key, at, at, 'WITHSCORES')
+        if not piece[1] then
             break
         end
-        local some = call('ZRANGE', prefix .. piece_key(key, name), 0, most - #found / 2 - 1, 'WITHSCORES')
-        for index = 1, #some do
-            found[#found + 1] = some[index]
+        local some = call('ZRANGE', prefix .. piece_key(key, piece[1]), 0, most - #found / 2 - 1, 'WITHSCORES')
+        for index = 1, #some, 2 do
+            found[#found + 1], found[#found + 2] = some[index], piece[2] + some[index + 1]
         end
         at = at + 1
     end
@@ -127,13 +131,13 @@ function last_of(key, behind, its_score, most)
     local highest = its_score and string.format('%.17g', its_score) or '+inf'
     local found, at = {}, 0
     while #found < 2 * most do
-        local name = call('ZREVRANGEBYSCORE', prefix .. key, highest, '-inf', 'LIMIT', at, 1)[1]
-        if not name then
+        local piece = call('ZREVRANGEBYSCORE', prefix .. key, highest, '-inf', 'WITHSCORES', 'LIMIT', at, 1)
+        if not piece[1] then
             break
         end
-        local some = call('ZREVRANGE', prefix .. piece_key(key, name), 0, -1, 'WITHSCORES')
+        local some = call('ZREVRANGE', prefix .. piece_key(key, piece[1]), 0, -1, 'WITHSCORES')
         for index = 1, #some, 2 do
-            local id, score = some[index], tonumber(some[index + 1])
+            local id, score = some[index], piece[2] + some[index + 1]
             if id == behind then
                 found, behind = {}, nil
             elseif #found < 2 * most

@@ -49,7 +49,7 @@ function queues()
         known_queue(name)[tonumber(state)] = tonumber(stored[index + 1])
     end
     for name, stream in pairs(know_streams()) do
-        local since = tonumber(first_of('ready:' .. name, 1)[2])
+        local since = first_of('ready:' .. name, 1)[2]
         local status = known_queue(stream.queue)
         status.since = status.since < 0 and since or math.min(status.since, since)
     end

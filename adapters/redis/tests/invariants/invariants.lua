@@ -27,7 +27,7 @@ local function all_pieces_of(name)
         pieces[key] = true
         must(#jobs > 0, '%s is empty', key)
         for at = 1, #jobs, 2 do
-            local score = tonumber(jobs[at + 1])
+            local score = first + jobs[at + 1]
             must(score >= first and (score < behind or score == first), '%s is in the wrong piece', hex(jobs[at]))
             ids[#ids + 1] = jobs[at]
         end
