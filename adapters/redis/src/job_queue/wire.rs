@@ -120,6 +120,7 @@ fn script() -> &'static str {
         include_str!("../lua/shared.lua"),
         include_str!("../lua/begin.lua"),
         file!("record.lua"),
+        file!("pieces.lua"),
         file!("places.lua"),
         file!("telling.lua"),
         file!("life.lua"),

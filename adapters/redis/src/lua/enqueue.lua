@@ -71,14 +71,14 @@ function write_jobs()
         if job.spec_apart then
             specs[#specs + 1], specs[#specs + 2] = job.id, job.spec
         end
-        created[#created + 1], created[#created + 2] = now_text, job.id
+        created[job.id] = now
     end
     call_with('HSET', 'spec', specs)
     for id, result in pairs(results) do
         outcomes[#outcomes + 1], outcomes[#outcomes + 2] = id, result
     end
     write_moves()
-    call_with('ZADD', 'created', created)
+    add_to('created', created)
     call_with('HSET', 'outcome', outcomes)
     new, results = {}, {}
 end

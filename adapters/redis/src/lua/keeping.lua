@@ -41,7 +41,7 @@ end
 
 local function remove(ids)
     load(ids)
-    local with_spec, with_result, with_progress = {}, {}, {}
+    local with_spec, with_result, with_progress, created = {}, {}, {}, {}
     for _, id in ipairs(ids) do
         local job = jobs[id]
         if job.spec_apart then
@@ -53,6 +53,7 @@ local function remove(ids)
         if job.has_progress then
             with_progress[#with_progress + 1] = id
         end
+        created[id] = job.created_at
         tell_watchers(job, false)
         leave(job)
         job.removed, job.spec, job.result, job.progress = now, nil, nil, nil
@@ -62,7 +63,7 @@ local function remove(ids)
     call_with('HDEL', 'spec', with_spec)
     call_with('HDEL', 'outcome', with_result)
     call_with('HDEL', 'progress', with_progress)
-    call_with('ZREM', 'created', ids)
+    remove_from('created', created)
     call_with('RPUSH', 'removed', ids)
     write_moves()
 end

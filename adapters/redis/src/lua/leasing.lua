@@ -74,7 +74,7 @@ local function heads_of(these, max)
         -- Further ranks matter only where age decides.
         local most = (found >= max and stream.rank ~= rank) and by_age or max
         if most > 0 then
-            local first = call('ZRANGE', prefix .. 'ready:' .. stream.name, 0, most - 1, 'WITHSCORES')
+            local first = first_of('ready:' .. stream.name, most)
             heads[#heads + 1] = { rank = stream.rank, first = first, at = 1 }
             found = found + #first / 2
         end
@@ -92,7 +92,7 @@ local function next_of(these, max)
         for _, head in ipairs(heads) do
             local id = head.first[head.at]
             if id then
-                local since = tonumber(head.first[head.at + 1])
+                local since = head.first[head.at + 1]
                 -- What was handed back is first in any case.
                 local rank = by_age and math.min(head.rank, 1) or head.rank
                 if not best or rank < best_rank or (rank == best_rank and (since < best_since
@@ -200,7 +200,12 @@ function give_up_unserved()
     local too_old = now - UNSERVED
     for name, stream in pairs(know_streams()) do
         if tonumber(call('HGET', prefix .. 'asked', stream.lane) or now) <= too_old then
-            local old = call('ZRANGEBYSCORE', prefix .. 'ready:' .. name, '-inf', too_old, 'LIMIT', 0, SLICE)
+            local old, first = {}, first_of('ready:' .. name, SLICE)
+            for index = 1, #first, 2 do
+                if first[index + 1] <= too_old then
+                    old[#old + 1] = first[index]
+                end
+            end
             load(old)
             for _, id in ipairs(old) do
                 give_up(jobs[id])

@@ -1,12 +1,14 @@
--- Where a job is found: each is in exactly one sorted set, by where it stands.
+-- Where a job is found: each is in exactly one sorted set, by where it stands. Those that may be long are in pieces, see
+-- pieces.lua.
 --
 --   scheduled          by when it is due
---   ready:<stream>     by since when it could run; a stream is a rank and a lane, `ready` the set of those with jobs
+--   ready:<stream>     by since when it could run, in pieces; a stream is a rank and a lane, `ready` the set of those
+--                      with jobs
 --   held:<worker>      by its run
 --   ended:<state>      by when it ended
 --
--- `created` has them all, by when they were enqueued; `counts` how many of each queue are in which state.
-local moves = {} -- by key: by id the score, or `false` for those that leave
+-- `created` has them all, by when they were enqueued, in pieces; `counts` how many of each queue are in which state.
+local moves = {} -- by key: the scores of those that are to be added, and of those that have `left`, by their ids
 -- `waiting`: scheduled or ready jobs; `starts`: so far, for ageing.
 local meta_before
 counts = {}
@@ -37,21 +39,27 @@ function place(job)
     return 'ended:' .. job.state, job.finished_at
 end
 
+local function moves_of(key)
+    moves[key] = moves[key] or { added = {}, left = {} }
+    return moves[key]
+end
+
 function leave(job)
     if job.key then
-        moves[job.key] = moves[job.key] or {}
-        moves[job.key][job.id] = false
+        local there = moves_of(job.key)
+        if there.added[job.id] then
+            there.added[job.id] = nil
+        else
+            there.left[job.id] = job.score
+        end
     end
 end
 
 function move(job)
     local key, score = place(job)
     if key ~= job.key or score ~= job.score then
-        if key ~= job.key then
-            leave(job)
-        end
-        moves[key] = moves[key] or {}
-        moves[key][job.id] = score
+        leave(job)
+        moves_of(key).added[job.id] = score
         job.key, job.score = key, score
     end
 end
@@ -123,20 +131,22 @@ end
 
 -- Writes where jobs have gone, so that it can be read.
 function write_moves()
-    for key, members in pairs(moves) do
-        local added, left = {}, {}
-        for id, score in pairs(members) do
-            if score then
-                added[#added + 1], added[#added + 2] = score == now and now_text or score, id
-            else
-                left[#left + 1] = id
-            end
-        end
-        call_with('ZADD', key, added)
-        call_with('ZREM', key, left)
+    for key, there in pairs(moves) do
         local stream = string.match(key, '^ready:(.*)$')
         if stream then
-            note_stream(stream, #added > 0)
+            remove_from(key, there.left)
+            add_to(key, there.added)
+            note_stream(stream, next(there.added) ~= nil)
+        else
+            local added, left = {}, {}
+            for id in pairs(there.left) do
+                left[#left + 1] = id
+            end
+            for id, score in pairs(there.added) do
+                added[#added + 1], added[#added + 2] = score == now and now_text or score, id
+            end
+            call_with('ZREM', key, left)
+            call_with('ZADD', key, added)
         end
     end
     moves = {}

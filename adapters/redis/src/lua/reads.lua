@@ -1,38 +1,16 @@
 -- Questions that change nothing.
 
--- So many jobs, the newest first, behind this place; `nil` begins with the newest.
-local function newest(behind, most)
-    local first = 0
-    if behind then
-        local at = call('ZSCORE', prefix .. 'created', behind.id)
-        if at and tonumber(at) == behind.created_at then
-            first = call('ZREVRANK', prefix .. 'created', behind.id) + 1
-        else
-            first = call('ZCOUNT', prefix .. 'created', '(' .. string.format('%.17g', behind.created_at), '+inf')
-        end
-    end
-    local found = call('ZREVRANGE', prefix .. 'created', first, first + most - 1, 'WITHSCORES')
-    local entries = {}
-    for index = 1, #found, 2 do
-        local id, created_at = found[index], tonumber(found[index + 1])
-        if not (behind and created_at == behind.created_at and id >= behind.id) then
-            entries[#entries + 1] = { id = id, created_at = created_at }
-        end
-    end
-    return entries, #found / 2
-end
-
 -- Looks at so many jobs behind a place: how many meet the conditions, and everything of `want` of them behind the
 -- first `skip`.
 local LOOKS = 1000
 function list(state, task, queue, behind, skip, want)
-    local entries, looked = newest(behind, LOOKS)
+    local newest = last_of('created', behind and behind.id, behind and behind.created_at, LOOKS)
     local ids = {}
-    for index, entry in ipairs(entries) do
-        ids[index] = entry.id
+    for index = 1, #newest, 2 do
+        ids[#ids + 1] = newest[index]
     end
     local raws = #ids > 0 and fields_of('life', ids) or {}
-    local matched, rows, last = 0, {}, entries[#entries]
+    local matched, rows = 0, {}
     for index, id in ipairs(ids) do
         local raw = raws[index]
         if jobs[id] or not state or byte(raw) == state then
@@ -47,8 +25,8 @@ function list(state, task, queue, behind, skip, want)
             end
         end
     end
-    local over = looked < LOOKS and 1 or 0
-    return { over, matched, last and last.created_at or 0, last and last.id or '', rows }
+    local over = #ids < LOOKS and 1 or 0
+    return { over, matched, newest[#newest] or 0, ids[#ids] or '', rows }
 end
 
 -- Every queue that has a job or is paused: its name, whether it is paused, how many jobs are scheduled, ready, running
@@ -71,7 +49,7 @@ function queues()
         known_queue(name)[tonumber(state)] = tonumber(stored[index + 1])
     end
     for name, stream in pairs(know_streams()) do
-        local since = tonumber(call('ZRANGE', prefix .. 'ready:' .. name, 0, 0, 'WITHSCORES')[2])
+        local since = first_of('ready:' .. name, 1)[2]
         local status = known_queue(stream.queue)
         status.since = status.since < 0 and since or math.min(status.since, since)
     end

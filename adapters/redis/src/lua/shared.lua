@@ -9,6 +9,7 @@ local HEAD, LARGE_SPEC, REMOVED, REMOVED_FORMAT, REMEMBERED -- record.lua
 local jobs, dirty, touch, pack, unpack_job, load, known, queue_of, pack_whole, everything_of
 local now_text, meta, counts, place, leave, move, count_again -- places.lua
 local know_meta, know_streams, write_moves, write_counts
+local add_to, remove_from, first_of, last_of -- pieces.lua
 local tell, watch, end_of, tell_watchers, write_told -- telling.lua
 local NOTHING, SLICE, ended, results, begin, stepped, finish, start -- life.lua
 local is_held_by, settle, crash, give_up, retry, fall_due

@@ -16,6 +16,25 @@ local function all_of(key)
     return found
 end
 
+-- The jobs of a sorted set that is in pieces.
+local pieces = {}
+local function all_pieces_of(name)
+    local ids, found = {}, redis.call('ZRANGE', prefix .. name, 0, -1, 'WITHSCORES')
+    for index = 1, #found, 2 do
+        local key = prefix .. 'piece:' .. name .. '/' .. found[index]
+        local first, behind = tonumber(found[index + 1]), tonumber(found[index + 3] or math.huge)
+        local jobs = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+        pieces[key] = true
+        must(#jobs > 0, '%s is empty', key)
+        for at = 1, #jobs, 2 do
+            local score = first + jobs[at + 1]
+            must(score >= first and (score < behind or score == first), '%s is in the wrong piece', hex(jobs[at]))
+            ids[#ids + 1] = jobs[at]
+        end
+    end
+    return ids
+end
+
 local NAMES = { [0] = 'scheduled', 'ready', 'held', 'ended:3', 'ended:4', 'ended:5', 'ended:6' }
 local places, streams = {}, {}
 for _, key in ipairs(redis.call('KEYS', prefix .. '*')) do
@@ -24,11 +43,19 @@ for _, key in ipairs(redis.call('KEYS', prefix .. '*')) do
         or string.match(name, '^ended:%d$')
     if place then
         streams[name] = true
-        for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+        for _, id in ipairs(place == 'ready' and all_pieces_of(name) or redis.call('ZRANGE', key, 0, -1)) do
             must(not places[id], '%s is in %s and in %s', hex(id), tostring(places[id]), place)
             places[id] = place
         end
     end
+end
+local created = {}
+for _, id in ipairs(all_pieces_of('created')) do
+    must(not created[id], '%s is in the list twice', hex(id))
+    created[id] = true
+end
+for _, key in ipairs(redis.call('KEYS', prefix .. 'piece:*')) do
+    must(pieces[key], '%s belongs to nothing', key)
 end
 
 local counted, lives, waiting, total = {}, {}, 0, 0
@@ -44,7 +71,7 @@ for id, raw in pairs(all_of('life')) do
     else
         lives[id], total = true, total + 1
         must(places[id] == NAMES[state], '%s in state %d is in %s', hex(id), state, tostring(places[id]))
-        must(redis.call('ZSCORE', prefix .. 'created', id), '%s is in no list', hex(id))
+        must(created[id], '%s is in no list', hex(id))
         local flags = string.byte(raw, 2)
         must((bit.band(flags, 8) > 0) == (progress[id] ~= nil), '%s and its progress', hex(id))
         must((bit.band(flags, 16) > 0) == (outcomes[id] ~= nil), '%s and its outcome', hex(id))
@@ -70,7 +97,9 @@ end
 for key, id in pairs(unique) do
     must(places[id] and not string.match(places[id], '^ended'), '%s is held by %s', key, hex(id))
 end
-must(redis.call('ZCARD', prefix .. 'created') == total, 'a list has other jobs')
+for id in pairs(created) do
+    must(lives[id], '%s is in the list, and nothing is known of it', hex(id))
+end
 local stored = all_of('counts')
 for name, count in pairs(counted) do
     must(tonumber(stored[name]) == count, '%d %s, counted as %s', count, name, tostring(stored[name]))
