@@ -11,7 +11,6 @@ use portwright_application::{Policy, Ports, Services, task_registry};
 use portwright_domain::ports::{
     Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Storage, Unobserved,
 };
-use portwright_domain::trace::Sampler;
 use portwright_http::{ApiPolicy, ApiPorts, HealthDetails, Protected, ServerLimits, api};
 use portwright_layers::{Layers, Policy as Patience, StoragePolicy};
 use portwright_memory::{MemoryStorage, SystemClock, UuidV7};
@@ -237,7 +236,7 @@ pub fn reach(
         proxies: config.trusted_proxies.clone(),
         health: health_details(config),
         limits: ServerLimits::default(),
-        sampler: Sampler::OFF,
+        sampler: config.tracing.sampler(),
     };
     Arc::new(api(services, ports, policy, draining))
 }

@@ -41,3 +41,6 @@ pub mod d0013_what_a_read_has_seen {}
 
 #[doc = include_str!("../docs/0015-deploy.md")]
 pub mod d0015_deploy {}
+
+#[doc = include_str!("../docs/0016-traces-and-logs.md")]
+pub mod d0016_traces_and_logs {}

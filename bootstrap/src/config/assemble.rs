@@ -12,7 +12,7 @@ use super::sources::Sources;
 use super::variables as v;
 use super::{
     AppEnv, AppRole, Compute, Config, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Origins, Outside, Sharing,
-    Shutdown, SigningKeySource, WorkerCount, misspelt, redis, storage,
+    Shutdown, SigningKeySource, WorkerCount, misspelt, redis, storage, tracing,
 };
 use crate::failure::Failure;
 
@@ -57,6 +57,7 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
     let health_secret = reader.read(&v::HEALTH_CHECK_SECRET);
     refuse_well_known(reader, &v::HEALTH_CHECK_SECRET.spec, health_secret.as_ref());
     let (format, filter) = (reader.read(&v::LOG_FORMAT), reader.read(&v::RUST_LOG));
+    let tracing = tracing::read(reader);
     let (ready_delay, timeout) = (reader.read(&v::SHUTDOWN_READY_DELAY), reader.read(&v::SHUTDOWN_TIMEOUT));
     let (compute, jobs) = (compute(reader), jobs(reader));
     let queue = redis::queue(reader, database.as_ref(), redis.as_ref());
@@ -77,6 +78,7 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
         hashing: Hashing { threads: threads?, queue: waiting? },
         health_secret,
         log: Log { format: format?, filter },
+        tracing: tracing?,
         shutdown: Shutdown { ready_delay: ready_delay?, timeout: timeout? },
         queue: queue?,
         sharing: Sharing::through(redis),

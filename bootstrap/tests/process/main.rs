@@ -19,6 +19,8 @@ mod readme_tour;
 mod second_server;
 mod shutdown;
 mod storage;
+#[cfg(feature = "otlp")]
+mod traces;
 mod unreachable;
 mod users_command;
 mod workers;
