@@ -21,8 +21,7 @@ pub struct Origin {
 pub fn begin(sampler: Sampler, parent: Option<&TraceContext>) -> TraceContext {
     let span_id = SpanId(NonZeroU64::new(random_bits()).unwrap_or(NonZeroU64::MIN));
     if let Some(parent) = parent {
-        let sampled = sampler.samples(parent.trace_id, Some(parent.is_sampled));
-        return parent.child(span_id, sampled);
+        return parent.child(span_id, sampler.samples(parent.trace_id, Some(parent.is_sampled)));
     }
     let bits = u128::from(random_bits()) << 64 | u128::from(random_bits());
     let trace_id = TraceId(NonZeroU128::new(bits).unwrap_or(NonZeroU128::MIN));

@@ -24,7 +24,7 @@ use crate::config::{AppRole, Config, Override, Reading, Sources};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::handover::Inheritance;
-use crate::telemetry::{self, Usual};
+use crate::telemetry::{self, Telemetry};
 use crate::wiring::Program;
 use crate::{output, servers};
 
@@ -50,22 +50,22 @@ fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
         Command::Completions { shell } => output::print(&cli::completions(shell))?,
         Command::Config(command) => config::run(&command, &Config::read(&Sources::of_process(overrides)))?,
         Command::Demo(command) => {
-            let config = prepare(overrides, Usual::Command)?;
+            let config = prepare(overrides)?;
             return block_on(demo::run(&config, command, program));
         }
         Command::Doctor { topic, json } => {
             let reading = Config::read(&Sources::of_process(overrides));
             if let Ok(config) = &reading.config {
-                telemetry::init(&config.log, Usual::Command);
+                telemetry::init(&config.log);
             }
             return block_on(doctor::run(&reading, topic, json, &program.ambient));
         }
         Command::Health { check } => {
-            let config = prepare(overrides, Usual::Command)?;
+            let config = prepare(overrides)?;
             return block_on(health::run(&config, check));
         }
         Command::Serve(options) => {
-            let config = prepare(overrides, Usual::Server)?;
+            let (config, _telemetry) = prepare_server(overrides)?;
             if config.compute.role == AppRole::Worker {
                 return worker::run(&config, WorkerCommand::default(), program);
             }
@@ -73,21 +73,21 @@ fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
             return block_on(serve::run(&config, &options, program, inheritance));
         }
         Command::Worker(command) => {
-            let config = prepare(overrides, Usual::Server)?;
+            let (config, _telemetry) = prepare_server(overrides)?;
             return worker::run(&config, command, program);
         }
         Command::Jobs(command) => {
-            let config = prepare(overrides, Usual::Command)?;
+            let config = prepare(overrides)?;
             return block_on(jobs::run(&config, command));
         }
-        Command::Tasks { json } => tasks::run(&prepare(overrides, Usual::Command)?, program, json)?,
+        Command::Tasks { json } => tasks::run(&prepare(overrides)?, program, json)?,
         Command::Migrate(command) => {
-            let config = prepare(overrides, Usual::Command)?;
+            let config = prepare(overrides)?;
             return block_on(migrate::run(&config, command, &program.ambient));
         }
         Command::Openapi { write } => openapi::run(write)?,
         Command::Users(command) => {
-            let config = prepare(overrides, Usual::Command)?;
+            let config = prepare(overrides)?;
             return block_on(users::run(&config, command));
         }
     }
@@ -95,18 +95,22 @@ fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
 }
 
 /// The configuration, with the log started as it says.
-fn prepare(overrides: Vec<Override>, usual: Usual) -> Result<Config, Failure> {
+fn prepare(overrides: Vec<Override>) -> Result<Config, Failure> {
+    let config = Config::read(&Sources::of_process(overrides)).config?;
+    telemetry::init(&config.log);
+    Ok(config)
+}
+
+/// The same for what serves or works, and its traces are exported from here on.
+fn prepare_server(overrides: Vec<Override>) -> Result<(Config, Telemetry), Failure> {
     let Reading { config, outside, .. } = Config::read(&Sources::of_process(overrides));
     match config {
         Ok(config) => {
-            telemetry::init(&config.log, usual);
-            Ok(config)
+            let telemetry = telemetry::serve(&config)?;
+            Ok((config, telemetry))
         }
         // Who starts a server for the first time gets all of it wrong at once.
-        Err(failure) if usual == Usual::Server => {
-            block_on(async { Err(servers::complete(failure, &outside).await) })
-        }
-        Err(failure) => Err(failure),
+        Err(failure) => block_on(async { Err(servers::complete(failure, &outside).await) }),
     }
 }
 

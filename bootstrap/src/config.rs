@@ -21,6 +21,7 @@ mod redis;
 mod secret;
 mod sources;
 mod storage;
+mod tracing;
 pub mod variables;
 
 use std::fmt;
@@ -44,6 +45,7 @@ pub use redis::{Queue, Redis, Sharing};
 pub use secret::Secret;
 pub use sources::{Origin, Override, Sources};
 pub use storage::Storage;
+pub use tracing::Tracing;
 
 /// Everything that can be decided from outside.
 #[derive(Debug, Clone)]
@@ -82,6 +84,8 @@ pub struct Config {
     pub health_secret: Option<Secret>,
     /// What is logged, and how.
     pub log: Log,
+    /// Where traces go.
+    pub tracing: Tracing,
     /// How long stopping takes.
     pub shutdown: Shutdown,
     /// Where jobs wait.

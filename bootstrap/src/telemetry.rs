@@ -1,30 +1,33 @@
-//! The log: text for people on a terminal, one JSON object per line elsewhere, always on the standard error.
+//! The log: text for people on a terminal, one JSON object per line elsewhere, always on the standard error. The standard
+//! output belongs to what commands answer.
 //!
-//! The standard output belongs to what commands answer.
+//! Traces go to a collector, if there is one and the program is built with the feature `otlp`.
 
 mod json;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod text;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{IsTerminal, stderr};
 use std::panic::{self, PanicHookInfo};
 
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
 use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::{Identity, Layer};
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Registry, registry};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Config, Log, LogFormat};
+use crate::failure::Failure;
 use json::JsonLines;
 use text::TextFields;
 
-/// What is logged where `RUST_LOG` says nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Usual {
-    /// What a server does.
-    Server,
-    /// Only what goes wrong: a command answers, and its log is in the way.
-    Command,
-}
+/// What is logged where `RUST_LOG` says nothing: what a server does,
+const OF_SERVERS: &str = "info";
+/// and of other commands only what goes wrong: a command answers, and its log is in the way.
+const OF_COMMANDS: &str = "warn";
 
 /// Whether the log is meant for a program.
 #[must_use]
@@ -36,22 +39,63 @@ pub fn is_json(format: LogFormat) -> bool {
     }
 }
 
-/// Starts the log of this process, panics included. A log that was started before stays.
-pub fn init(log: &Log, usual: Usual) {
-    let usual = match usual {
-        Usual::Server => "info",
-        Usual::Command => "warn",
-    };
+/// What runs beside the log. To be dropped when nothing is logged any more: what is left of traces is exported then, as
+/// far as two seconds suffice.
+#[derive(Debug, Default)]
+#[must_use = "traces are exported as long as it is there"]
+pub struct Telemetry {
+    #[cfg(feature = "otlp")]
+    _export: Option<otlp::Export>,
+}
+
+/// Starts the log of a command, panics included. A log that was started before stays.
+pub fn init(log: &Log) {
+    start(log, OF_COMMANDS, None::<Identity>);
+}
+
+/// Starts the log of a server or a worker, and the export of its traces if it is built to export them.
+///
+/// # Errors
+/// If traces cannot be exported to where they should go.
+pub fn serve(config: &Config) -> Result<Telemetry, Failure> {
+    #[cfg(feature = "otlp")]
+    {
+        let export = otlp::Export::start(&config.tracing)?;
+        start(&config.log, OF_SERVERS, export.as_ref().map(otlp::Export::layer));
+        Ok(Telemetry { _export: export })
+    }
+    #[cfg(not(feature = "otlp"))]
+    {
+        start(&config.log, OF_SERVERS, None::<Identity>);
+        if config.tracing.collector.is_some() {
+            tracing::warn!("traces are not exported: this program is built without the feature otlp");
+        }
+        Ok(Telemetry {})
+    }
+}
+
+fn start(log: &Log, usual: &str, traces: Option<impl Layer<Registry> + Send + Sync>) {
     let filter = EnvFilter::new(log.filter.as_deref().unwrap_or(usual));
-    let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
-    let started = if is_json(log.format) {
-        registry.with(layer.fmt_fields(JsonFields::new()).event_format(JsonLines)).try_init()
-    } else {
-        registry.with(layer.fmt_fields(TextFields).with_ansi(stderr().is_terminal())).try_init()
+    let started = match traces {
+        // Each sees what it is meant to see.
+        Some(traces) => registry().with(traces).with(lines(log.format).with_filter(filter)).try_init(),
+        None => registry().with(filter).with(lines(log.format)).try_init(),
     };
     if started.is_ok() {
         panic::set_hook(Box::new(log_panic));
+    }
+}
+
+/// Writes the lines.
+fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
+    if is_json(format) {
+        layer.fmt_fields(JsonFields::new()).event_format(JsonLines).boxed()
+    } else {
+        layer.fmt_fields(TextFields).with_ansi(stderr().is_terminal()).boxed()
     }
 }
 

@@ -11,7 +11,6 @@ use portwright_application::{Policy, Ports, Services, task_registry};
 use portwright_domain::ports::{
     Clock, HealthProbe, IdGenerator, JobQueue, Observer, PasswordHasher, Storage, Unobserved,
 };
-use portwright_domain::trace::Sampler;
 use portwright_http::{
     ApiPolicy, ApiPorts, ConcurrencyLimit, Draining, HealthDetails, Protected, RouteLimits, ServerLimits, api,
 };
@@ -246,7 +245,7 @@ pub fn reach(config: &Config, services: &Services, ports: ApiPorts, draining: Dr
             ..ServerLimits::default()
         },
         concurrency: ConcurrencyLimit::of(config.http.max_concurrent),
-        sampler: Sampler::OFF,
+        sampler: config.tracing.sampler(),
     };
     Arc::new(api(services, ports, policy, draining))
 }

@@ -96,6 +96,7 @@ pub async fn run(
         concurrency: config.compute.concurrency,
         lease: config.compute.lease,
         drain: config.shutdown.timeout,
+        sampler: config.tracing.sampler(),
         handlers: Some(handlers),
         ..WorkerOptions::new(role.id)
     };

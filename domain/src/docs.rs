@@ -39,10 +39,20 @@ pub mod d0012_limits_in_an_outage {}
 #[doc = include_str!("../docs/0013-what-a-read-has-seen.md")]
 pub mod d0013_what_a_read_has_seen {}
 
+#[doc = include_str!("../docs/0014-moving-up.md")]
+pub mod d0014_moving_up {}
+
 #[doc = include_str!("../docs/0015-deploy.md")]
 pub mod d0015_deploy {}
 
+#[doc = include_str!("../docs/0016-traces-and-logs.md")]
+pub mod d0016_traces_and_logs {}
+
+#[doc = include_str!("../docs/0017-lifecycle-and-handover.md")]
+pub mod d0017_lifecycle_and_handover {}
+
 #[doc = include_str!("../docs/0018-overload.md")]
 pub mod d0018_overload {}
+
 #[doc = include_str!("../docs/0021-faults-that-end-otherwise.md")]
 pub mod d0021_faults_that_end_otherwise {}

@@ -12,7 +12,7 @@ use super::sources::Sources;
 use super::variables as v;
 use super::{
     AppEnv, AppRole, Compute, Config, FirstAdmin, Hashing, Jobs, Jwt, Listen, Log, Origins, Outside, Sharing,
-    Shutdown, SigningKeySource, WorkerCount, http, misspelt, redis, storage,
+    Shutdown, SigningKeySource, WorkerCount, http, misspelt, redis, storage, tracing,
 };
 use crate::failure::Failure;
 
@@ -59,6 +59,7 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
     let health_secret = reader.read(&v::HEALTH_CHECK_SECRET);
     refuse_well_known(reader, &v::HEALTH_CHECK_SECRET.spec, health_secret.as_ref());
     let (format, filter) = (reader.read(&v::LOG_FORMAT), reader.read(&v::RUST_LOG));
+    let tracing = tracing::read(reader);
     let (ready_delay, timeout) = (reader.read(&v::SHUTDOWN_READY_DELAY), reader.read(&v::SHUTDOWN_TIMEOUT));
     let (compute, jobs) = (compute(reader), jobs(reader));
     let queue = redis::queue(reader, database.as_ref(), redis.as_ref());
@@ -80,6 +81,7 @@ fn config(reader: &mut Reader<'_>, outside: &mut Outside) -> Option<Config> {
         hashing: hashing?,
         health_secret,
         log: Log { format: format?, filter },
+        tracing: tracing?,
         shutdown: Shutdown { ready_delay: ready_delay?, timeout: timeout? },
         queue: queue?,
         sharing: Sharing::through(redis),

@@ -8,6 +8,7 @@ mod parse;
 mod redis;
 mod spec;
 mod storage;
+mod tracing;
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub(super) use redis::*;
 pub(super) use spec::Variable;
 pub use spec::{DefaultValue, Spec};
 pub(super) use storage::*;
+pub(super) use tracing::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -88,6 +90,15 @@ pub static ALL: &[&Spec] = &[
     &HEALTH_CHECK_SECRET.spec,
     &LOG_FORMAT.spec,
     &RUST_LOG.spec,
+    &OTEL_SDK_DISABLED.spec,
+    &OTEL_EXPORTER_OTLP_ENDPOINT.spec,
+    &OTEL_EXPORTER_OTLP_TRACES_ENDPOINT.spec,
+    &OTEL_EXPORTER_OTLP_HEADERS.spec,
+    &OTEL_EXPORTER_OTLP_TIMEOUT.spec,
+    &OTEL_SERVICE_NAME.spec,
+    &OTEL_RESOURCE_ATTRIBUTES.spec,
+    &OTEL_TRACES_SAMPLER.spec,
+    &OTEL_TRACES_SAMPLER_ARG.spec,
     &SHUTDOWN_READY_DELAY.spec,
     &SHUTDOWN_TIMEOUT.spec,
     &COMPUTE_APP_ROLE.spec,

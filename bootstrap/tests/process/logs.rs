@@ -29,7 +29,7 @@ fn primes(server: &Server, user: &Api) -> RequestBuilder {
 }
 
 /// The id of the job that was done.
-pub(crate) async fn job_of(answer: Response) -> Value {
+async fn job_of(answer: Response) -> Value {
     assert_eq!(answer.status(), 200, "{answer:?}");
     answer.json::<Value>().await.expect("JSON")["job"]["id"].take()
 }
@@ -163,7 +163,7 @@ async fn nothing_that_is_usually_logged_is_a_secret_or_says_who_somebody_is() {
 }
 
 /// Sends a file of users; the job.
-async fn imported(server: &Server, admin: &Api, file: String) -> String {
+pub(crate) async fn imported(server: &Server, admin: &Api, file: String) -> String {
     let client = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
     let request = client.post(format!("http://{}/users/import", server.address));
     let request = request.bearer_auth(admin.session["accessToken"].as_str().expect("signed in"));

@@ -25,6 +25,8 @@ mod second_server;
 mod shutdown;
 mod slow_clients;
 mod storage;
+#[cfg(feature = "otlp")]
+mod traces;
 mod unreachable;
 mod users_command;
 mod workers;

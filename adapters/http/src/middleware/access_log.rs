@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use poem::Request;
 use poem::http::StatusCode;
 use portwright_application::trace::{Origin, begin};
-use portwright_domain::trace::Sampler;
+use portwright_domain::trace::{Sampler, TraceState};
 use tokio::time::Instant;
 use tracing::field::{self, Empty};
 use tracing::{Span, error_span, info};
@@ -59,7 +59,7 @@ impl AccessLine {
             otel.url.scheme = "http",
             otel.trace = %trace,
             otel.parent = parent.as_ref().map(|parent| field::display(parent.span_id)),
-            otel.state = trace.state.as_ref().map(|state| state.as_str()),
+            otel.state = trace.state.as_ref().map(TraceState::as_str),
         );
         request.set_data(Origin { trace, request_id: Some(id.as_str().to_owned()) });
         Self { span, started: Instant::now(), silent, status: CLIENT_GONE }

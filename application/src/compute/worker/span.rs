@@ -8,6 +8,7 @@ use std::time::Duration;
 use portwright_domain::TraceContext;
 use portwright_domain::job::{LeasedJob, Outcome};
 use portwright_domain::ports::job_queue::Verdict;
+use portwright_domain::trace::TraceState;
 use tracing::field::{self, Empty};
 use tracing::{Span, error_span, info, warn};
 
@@ -39,7 +40,7 @@ pub(super) fn of_try(
         otel.messaging.operation.type = "process",
         otel.trace = %trace,
         otel.parent = parent.map(|parent| field::display(parent.span_id)),
-        otel.state = trace.state.as_ref().map(|state| state.as_str()),
+        otel.state = trace.state.as_ref().map(TraceState::as_str),
     )
 }
 

@@ -132,6 +132,39 @@ pub(super) fn characters(
     }
 }
 
+/// An http or https URL, without credentials: those are for headers.
+pub(super) fn url(text: &str) -> Result<String, String> {
+    let place = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let place = place.ok_or("it begins with neither")?;
+    let host = place.split(['/', '?', '#']).next().unwrap_or_default();
+    if host.is_empty() || host.contains('@') || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("it is no such URL".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A list of `name=value`, whose values are percent-encoded where a comma, a space or a `%` is in them (W3C Baggage).
+pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+    let pair = |member: &str| {
+        let (name, value) = member.split_once('=').ok_or("there is something without a =")?;
+        let (name, value) = (name.trim(), decoded(value.trim()).ok_or("there is a % that encodes nothing")?);
+        if name.is_empty() { Err("there is a value without a name") } else { Ok((name.to_owned(), value)) }
+    };
+    let members = text.split(',').filter(|member| !member.trim().is_empty());
+    members.map(pair).collect::<Result<_, &str>>().map_err(str::to_owned)
+}
+
+fn decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(code, 16).ok()?);
+        bytes.extend(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "the table wants one shape; the operating system judges paths")]
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
