@@ -41,3 +41,6 @@ pub mod d0013_what_a_read_has_seen {}
 
 #[doc = include_str!("../docs/0015-deploy.md")]
 pub mod d0015_deploy {}
+
+#[doc = include_str!("../docs/0019-look-ups-together.md")]
+pub mod d0019_look_ups_together {}
