@@ -33,7 +33,6 @@ pub use imports::Imports;
 pub use jobs::{JobError, Jobs};
 pub use operators::Operators;
 pub use primes::Primes;
-pub use reads::Seen;
 pub use services::{Policy, Ports, Services, task_registry};
 pub use sessions::{SessionError, Sessions, SignedIn};
 pub use sign_in_limit::SIGN_IN_POLICIES;

@@ -1,25 +1,9 @@
 //! Reading at least as fresh as a caller asks.
 
-use portwright_domain::ports::{CommitToken, Consistency, ReadView, Store};
+use portwright_domain::ports::{Consistency, ReadView, Seen, Store};
 use portwright_domain::session::{Session, SessionId};
-use portwright_domain::user::User;
+use portwright_domain::user::{User, UserId};
 use portwright_domain::{ErrorKind, PortError};
-
-/// What a read showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen<T> {
-    /// What was there.
-    pub value: T,
-    /// A later read that gives it back never sees an older state. `None` if none does anyway.
-    pub token: Option<CommitToken>,
-}
-
-impl<T> Seen<T> {
-    /// What this view has shown last.
-    pub(crate) fn through(view: &dyn ReadView, value: T) -> Self {
-        Self { value, token: view.seen() }
-    }
-}
 
 /// Opens a view. A token that this store did not make (the service moved to another store since) is met by the newest
 /// state, which no earlier commit can be newer than.
@@ -33,14 +17,27 @@ pub(crate) async fn view(
     }
 }
 
+/// One user, with the same care for tokens.
+pub(crate) async fn user(
+    store: &dyn Store,
+    id: UserId,
+    consistency: Consistency,
+) -> Result<Seen<Option<User>>, PortError> {
+    match store.user(id, consistency).await {
+        Err(error) if error.kind() == ErrorKind::Unsupported => store.user(id, Consistency::Strong).await,
+        answer => answer,
+    }
+}
+
 /// A session and whose it is, in the newest state: what has ended counts no more.
 ///
 /// Where nobody knows the newest state, nobody can end a session either, and who has one may go on reading what others
 /// know. Whatever is changed is changed in the newest state, and waits for it.
 pub(crate) async fn session(store: &dyn Store, id: SessionId) -> Result<Option<(Session, User)>, PortError> {
-    let find = async |consistency| store.read(consistency).await?.sessions().find_with_user(id).await;
-    match find(Consistency::Strong).await {
-        Err(error) if error.kind() == ErrorKind::Unavailable => find(Consistency::Eventual).await,
+    match store.session(id).await {
+        Err(error) if error.kind() == ErrorKind::Unavailable => {
+            store.read(Consistency::Eventual).await?.sessions().find_with_user(id).await
+        }
         answer => answer,
     }
 }

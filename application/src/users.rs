@@ -5,12 +5,12 @@ use std::sync::Arc;
 use portwright_domain::access::{Access, Action, Principal, Relation, Role, decide};
 use portwright_domain::page::{Direction, Page, PageRequest};
 use portwright_domain::password::NewPassword;
-use portwright_domain::ports::{Clock, Consistency, IdGenerator, PasswordHasher, Store, UnitOfWork};
+use portwright_domain::ports::{Clock, Consistency, IdGenerator, PasswordHasher, Seen, Store, UnitOfWork};
 use portwright_domain::user::{Email, PasswordHash, PersonName, User, UserFilter, UserId, UserSort, Version};
 use portwright_domain::{PortError, Race};
 
 use crate::avatars::Avatars;
-use crate::reads::{self, Seen};
+use crate::reads;
 use crate::transact;
 use crate::transact::{Committed, MaybeContended, Transactions, race_for_user};
 
@@ -178,9 +178,7 @@ impl Users {
         consistency: Consistency,
     ) -> Result<Seen<Option<User>>, UserError> {
         authorize(caller, Action::ReadUser, caller.relation_to(id))?;
-        let mut view = reads::view(&*self.store, consistency).await?;
-        let user = view.users().find(id).await?;
-        Ok(Seen::through(&*view, user))
+        Ok(reads::user(&*self.store, id, consistency).await?)
     }
 
     /// A page of users.
@@ -193,8 +191,8 @@ impl Users {
         authorize(caller, Action::ListUsers, Relation::Others)?;
         let mut view = reads::view(&*self.store, consistency).await?;
         let UserListing { filter, sort, direction, page } = listing;
-        let page = view.users().list(filter, *sort, *direction, page).await?;
-        Ok(Seen::through(&*view, page))
+        let value = view.users().list(filter, *sort, *direction, page).await?;
+        Ok(Seen { value, token: view.seen() })
     }
 
     /// Creates a user.

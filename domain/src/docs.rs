@@ -54,5 +54,8 @@ pub mod d0017_lifecycle_and_handover {}
 #[doc = include_str!("../docs/0018-overload.md")]
 pub mod d0018_overload {}
 
+#[doc = include_str!("../docs/0019-look-ups-together.md")]
+pub mod d0019_look_ups_together {}
+
 #[doc = include_str!("../docs/0021-faults-that-end-otherwise.md")]
 pub mod d0021_faults_that_end_otherwise {}

@@ -33,6 +33,6 @@ pub use rate_limiter::{Decision, Quota, RateKey, RateLimiter};
 pub use security::{AccessToken, PasswordHasher, Purpose, Sealer, TokenIssuer, TokenRejected, Verdict};
 pub use storage::{Object, ObjectBody, ObjectInfo, ObjectKey, Storage};
 pub use store::{
-    CommitToken, Consistency, IdempotencyRepository, Outbox, ReadView, SessionQueries, SessionRepository,
-    Store, UnitOfWork, UserQueries, UserRepository,
+    CommitToken, Consistency, IdempotencyRepository, Outbox, ReadView, Seen, SessionQueries,
+    SessionRepository, Store, UnitOfWork, UserQueries, UserRepository,
 };

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use poem::Request;
 use poem_openapi::param::Path;
 use poem_openapi::{ApiResponse, OpenApi};
-use portwright_application::{Committed, Seen, Users};
+use portwright_application::{Committed, Users};
 use portwright_domain::page::{PageRequest, Rest};
-use portwright_domain::ports::Sealer;
+use portwright_domain::ports::{Sealer, Seen};
 use portwright_domain::user::User;
 
 use self::body::{NewUserBody, UserBody, UserChangeBody, UserPage};

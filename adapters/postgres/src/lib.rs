@@ -17,6 +17,7 @@ mod server;
 mod sessions;
 mod status;
 mod store;
+mod together;
 mod users;
 
 pub use config::PostgresConfig;

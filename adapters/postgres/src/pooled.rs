@@ -20,7 +20,7 @@ use crate::seen::place_in;
 
 /// Asks a question of a [`Pooled`], and asks it again where that can help: see [`Pooled::heard`].
 macro_rules! asked {
-    ($pooled:expr, $operation:literal, $connection:ident => $question:expr) => {
+    ($pooled:expr, $operation:expr, $connection:ident => $question:expr) => {
         loop {
             let within = $pooled.patience();
             let $connection = $pooled.ask($operation)?;

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::Object;
-use portwright_domain::ports::{Consistency, Event, Observer};
+use portwright_domain::ports::{CommitToken, Consistency, Event, Observer};
 use portwright_domain::{ErrorKind, PortError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -101,6 +101,12 @@ impl Routing {
     /// What is known of the servers, for whoever wants to show it.
     pub(crate) fn standings(&self) -> Standings {
         self.standings.borrow().clone()
+    }
+
+    /// What to give back to see no older state than this place. Of one server, no state is older than another that was
+    /// seen before.
+    pub(crate) fn token_of(&self, seen: Place) -> Option<CommitToken> {
+        (self.servers.len() > 1).then(|| seen.token())
     }
 
     /// The timeline that a server follows as a standby; 0 if that is unknown.

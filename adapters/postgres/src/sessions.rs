@@ -7,24 +7,44 @@ use portwright_domain::user::{User, UserId};
 use portwright_domain::{PortError, Timestamp};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
 use crate::error::port_error;
 use crate::pooled::{Pooled, asked};
 use crate::seen::place_now;
+use crate::together::LookUp;
 use crate::users::{unsigned, user_at, user_columns};
 
-/// The place, the columns of a session, of which there are five, and those of its user.
-const FIND_WITH_USER: &str = concat!(
-    "SELECT seen.place, sessions.id, sessions.user_id, sessions.generation, sessions.created_at, ",
-    "sessions.expires_at, ",
-    user_columns!(),
-    " FROM ",
-    place_now!(),
-    " AS seen LEFT JOIN (sessions JOIN users ON users.id = sessions.user_id) ON sessions.id = $1"
-);
+/// Asks for the place, the columns of each such session, of which there are five, and those of its user.
+macro_rules! with_user {
+    ($which:literal) => {
+        concat!(
+            "SELECT seen.place, sessions.id, sessions.user_id, sessions.generation, sessions.created_at, ",
+            "sessions.expires_at, ",
+            user_columns!(),
+            " FROM ",
+            place_now!(),
+            " AS seen LEFT JOIN (sessions JOIN users ON users.id = sessions.user_id) ON sessions.id ",
+            $which
+        )
+    };
+}
+
+/// Sessions by their identity, each with its user.
+pub(crate) struct SessionsWithUsers;
+
+impl LookUp for SessionsWithUsers {
+    type Found = (Session, User);
+    const OPERATION: &'static str = "sessions.find_with_user";
+    const SQL: &'static str = with_user!("= ANY ((SELECT $1)::uuid[])");
+
+    fn read(row: &PgRow) -> Result<Option<(Uuid, Self::Found)>, sqlx::Error> {
+        Ok(session_with_user(row)?.map(|found| (found.0.id.0, found)))
+    }
+}
 
 fn session_with_user(row: &PgRow) -> Result<Option<(Session, User)>, sqlx::Error> {
-    let is_found = row.try_get::<Option<uuid::Uuid>, _>(1)?.is_some();
+    let is_found = row.try_get::<Option<Uuid>, _>(1)?.is_some();
     is_found.then(|| Ok((session_at(row, 1)?, user_at(row, 6)?))).transpose()
 }
 
@@ -43,8 +63,8 @@ pub(crate) fn session_at(row: &PgRow, first: usize) -> Result<Session, sqlx::Err
 impl SessionQueries for Pooled {
     async fn find_with_user(&mut self, id: SessionId) -> Result<Option<(Session, User)>, PortError> {
         const OPERATION: &str = "sessions.find_with_user";
-        let row = asked!(self, "sessions.find_with_user", connection =>
-            sqlx::query(FIND_WITH_USER).bind(id.0).fetch_one(connection))?;
+        const SQL: &str = with_user!("= $1");
+        let row = asked!(self, OPERATION, connection => sqlx::query(SQL).bind(id.0).fetch_one(connection))?;
         self.saw(OPERATION, &row)?;
         session_with_user(&row).map_err(|error| port_error(OPERATION, error))
     }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use portwright_domain::ports::{
-    CommitToken, Consistency, IdempotencyRepository, Observer, Outbox, ReadView, SessionQueries,
+    CommitToken, Consistency, IdempotencyRepository, Observer, Outbox, ReadView, Seen, SessionQueries,
     SessionRepository, Store, UnitOfWork, UserQueries, UserRepository,
 };
+use portwright_domain::session::{Session, SessionId};
+use portwright_domain::user::{User, UserId};
 use portwright_domain::{ErrorKind, PortError, Race};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -19,6 +21,9 @@ use crate::lsn::{Place, timeline_of};
 use crate::migrate;
 use crate::pooled::{Pooled, bounded};
 use crate::routing::{Routing, Watchers};
+use crate::sessions::SessionsWithUsers;
+use crate::together::{Shown, Together};
+use crate::users::Users;
 
 /// The transaction gets its number with its begin, so that its fate can be asked for if the answer to its commit is
 /// lost; and the start of the server tells whether that number still means this transaction.
@@ -39,6 +44,8 @@ const RESOLVE: Duration = Duration::from_secs(3);
 pub struct PostgresStore {
     routing: Arc<Routing>,
     watchers: Arc<Watchers>,
+    sessions: Arc<Together<SessionsWithUsers>>,
+    users: Arc<Together<Users>>,
 }
 
 impl PostgresStore {
@@ -55,7 +62,12 @@ impl PostgresStore {
         if let Some(primary) = routing.servers.get(primary) {
             migrate::prepare(&primary.options, config).await?;
         }
-        Ok(Self { routing, watchers: Arc::new(watchers) })
+        Ok(Self {
+            sessions: Together::new(&routing, Consistency::Strong),
+            users: Together::new(&routing, Consistency::Eventual),
+            routing,
+            watchers: Arc::new(watchers),
+        })
     }
 
     /// Hands out nothing more, and waits until what is in use has come back, for five seconds at most.
@@ -85,6 +97,24 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn read(&self, consistency: Consistency) -> Result<Box<dyn ReadView>, PortError> {
         Ok(Box::new(PostgresView(self.routing.read(&consistency).await?, self.routing.clone())))
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<(Session, User)>, PortError> {
+        self.sessions.look_up(id.0).await.map(|shown| shown.found)
+    }
+
+    async fn user(&self, id: UserId, consistency: Consistency) -> Result<Seen<Option<User>>, PortError> {
+        if consistency == Consistency::Eventual {
+            return self
+                .users
+                .look_up(id.0)
+                .await
+                .map(|Shown { found, seen }| Seen { value: found, token: seen });
+        }
+        // Each of these has a state of its own that it must not be older than.
+        let mut view = self.read(consistency).await?;
+        let value = view.users().find(id).await?;
+        Ok(Seen { value, token: view.seen() })
     }
 
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, PortError> {
@@ -123,8 +153,7 @@ impl ReadView for PostgresView {
     }
 
     fn seen(&self) -> Option<CommitToken> {
-        // Of one server, no state is older than another that was seen before.
-        self.0.seen().filter(|_| self.1.servers.len() > 1).map(Place::token)
+        self.0.seen().and_then(|place| self.1.token_of(place))
     }
 }
 

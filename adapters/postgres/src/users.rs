@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::error::port_error;
 use crate::pooled::{Pooled, asked};
 use crate::seen::place_now;
+use crate::together::LookUp;
 
 /// The columns that [`user_at`] reads, in its order.
 macro_rules! user_columns {
@@ -29,8 +30,8 @@ macro_rules! user_columns {
 }
 pub(crate) use user_columns;
 
-/// Asks for the place and the user, if there is one, whose column has this value.
-macro_rules! one_user {
+/// Asks for the place and the users, if there are any, whose column is like this.
+macro_rules! users_where {
     ($column:literal) => {
         concat!(
             "SELECT seen.place, ",
@@ -38,8 +39,7 @@ macro_rules! one_user {
             " FROM ",
             place_now!(),
             " AS seen LEFT JOIN users ON users.",
-            $column,
-            " = $1"
+            $column
         )
     };
 }
@@ -92,6 +92,19 @@ fn user_beside_the_place(row: &PgRow) -> Result<Option<User>, sqlx::Error> {
     row.try_get::<Option<Uuid>, _>(1)?.map(|_| user_at(row, 1)).transpose()
 }
 
+/// Users by their identity.
+pub(crate) struct Users;
+
+impl LookUp for Users {
+    type Found = User;
+    const OPERATION: &'static str = "users.find";
+    const SQL: &'static str = users_where!("id = ANY ((SELECT $1)::uuid[])");
+
+    fn read(row: &PgRow) -> Result<Option<(Uuid, User)>, sqlx::Error> {
+        Ok(user_beside_the_place(row)?.map(|user| (user.id.0, user)))
+    }
+}
+
 impl Pooled {
     /// The answer to a question for one user, which comes with the place.
     fn shown(&mut self, operation: &'static str, row: &PgRow) -> Result<Option<User>, PortError> {
@@ -103,13 +116,13 @@ impl Pooled {
 #[async_trait]
 impl UserQueries for Pooled {
     async fn find(&mut self, id: UserId) -> Result<Option<User>, PortError> {
-        const SQL: &str = one_user!("id");
+        const SQL: &str = users_where!("id = $1");
         let row = asked!(self, "users.find", connection => sqlx::query(SQL).bind(id.0).fetch_one(connection));
         self.shown("users.find", &row?)
     }
 
     async fn find_by_email(&mut self, email: &Email) -> Result<Option<User>, PortError> {
-        const SQL: &str = one_user!("email_key");
+        const SQL: &str = users_where!("email_key = $1");
         let row = asked!(self, "users.find_by_email", connection =>
             sqlx::query(SQL).bind(email.key()).fetch_one(connection));
         self.shown("users.find_by_email", &row?)

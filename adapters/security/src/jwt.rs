@@ -8,11 +8,13 @@
 //! - Every claim is required, and of one type: the three times are whole numbers of seconds that RFC 3339 can write,
 //!   the three identities are UUIDs, issuer and audience are one text each. A claim that stands there twice is refused.
 //!   Claims that we do not know are left alone, so that processes of two versions can serve side by side.
+//! - A signature that was found right is not checked again for the same text ([`Verified`]); everything else is.
 //! - Time is what the caller says, never the system clock. An end is an end, to the second; a beginning is forgiven
 //!   [`JwtIssuer::CLOCK_SKEW`], or a token that another process issued just now would be refused by one whose clock is
 //!   slow.
 
 mod provider;
+mod verified;
 
 use std::fmt;
 use std::iter;
@@ -27,6 +29,7 @@ use portwright_domain::{ErrorKind, PortError, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::verified::{TokenDigest, Verified};
 use crate::keys::SigningKey;
 
 /// Tells access tokens from any other token that the same key might sign (RFC 9068, section 2.1).
@@ -39,6 +42,7 @@ pub struct JwtIssuer {
     current: KnownKey,
     others: Vec<KnownKey>,
     public_keys: String,
+    verified: Verified,
 }
 
 impl JwtIssuer {
@@ -60,6 +64,7 @@ impl JwtIssuer {
             current,
             others: Vec::new(),
             public_keys,
+            verified: Verified::default(),
         }
     }
 
@@ -74,6 +79,21 @@ impl JwtIssuer {
 
     fn keys(&self) -> impl Iterator<Item = &KnownKey> {
         iter::once(&self.current).chain(&self.others)
+    }
+
+    /// What a token says that one of our keys signed for this service, at whatever time it is valid.
+    fn read(&self, token: &str) -> Result<Claims, TokenRejected> {
+        let header = decode_header(token).map_err(|_| TokenRejected::Malformed)?;
+        let ours = self.keys().find(|known| known.header.kid == header.kid);
+        let known = ours.filter(|known| known.header.alg == header.alg).ok_or(TokenRejected::BadSignature)?;
+        if header.typ != known.header.typ {
+            return Err(TokenRejected::Foreign);
+        }
+        if header != known.header {
+            return Err(TokenRejected::Malformed);
+        }
+        let token = decode::<Payload>(token, &known.key.public, &known.validation);
+        token.map_err(|error| rejection(error.kind()))?.claims.read()
     }
 }
 
@@ -133,17 +153,14 @@ impl TokenIssuer for JwtIssuer {
         if token.len() > Self::MAX_TOKEN_BYTES {
             return Err(TokenRejected::Malformed);
         }
-        let header = decode_header(token).map_err(|_| TokenRejected::Malformed)?;
-        let ours = self.keys().find(|known| known.header.kid == header.kid);
-        let known = ours.filter(|known| known.header.alg == header.alg).ok_or(TokenRejected::BadSignature)?;
-        if header.typ != known.header.typ {
-            return Err(TokenRejected::Foreign);
-        }
-        if header != known.header {
-            return Err(TokenRejected::Malformed);
-        }
-        let token = decode::<Payload>(token, &known.key.public, &known.validation);
-        let claims = token.map_err(|error| rejection(error.kind()))?.claims.read()?;
+        let digest = TokenDigest::of(token);
+        let claims = if let Some(claims) = self.verified.claims(&digest) {
+            claims
+        } else {
+            let claims = self.read(token)?;
+            self.verified.remember(digest, claims);
+            claims
+        };
         let has_begun = claims.issued_at <= now.plus(Self::CLOCK_SKEW);
         let has_ended = claims.expires_at <= now;
         if has_begun && !has_ended { Ok(claims) } else { Err(TokenRejected::Expired) }

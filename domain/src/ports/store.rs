@@ -35,6 +35,15 @@ impl CommitToken {
     }
 }
 
+/// What a read showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen<T> {
+    /// What was there.
+    pub value: T,
+    /// A later read that gives it back never sees an older state. `None` if none does anyway.
+    pub token: Option<CommitToken>,
+}
+
 /// How fresh a read must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Consistency {
@@ -54,6 +63,26 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// `Unavailable` if nobody can answer in time; `Unsupported` if the token is not one of this store's.
     async fn read(&self, consistency: Consistency) -> Result<Box<dyn ReadView>, PortError>;
+
+    /// The session of this id with its user in the newest state, as [`SessionQueries::find_with_user`] of a view. Every
+    /// signed-in request asks this, so a store may answer many that come at once together.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    async fn session(&self, id: SessionId) -> Result<Option<(Session, User)>, PortError> {
+        self.read(Consistency::Strong).await?.sessions().find_with_user(id).await
+    }
+
+    /// The user of this id, at least as fresh as `consistency` asks, as [`UserQueries::find`] of a view; also together
+    /// with others.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    async fn user(&self, id: UserId, consistency: Consistency) -> Result<Seen<Option<User>>, PortError> {
+        let mut view = self.read(consistency).await?;
+        let value = view.users().find(id).await?;
+        Ok(Seen { value, token: view.seen() })
+    }
 
     /// Opens a read-write transaction.
     ///

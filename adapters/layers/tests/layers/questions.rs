@@ -13,7 +13,7 @@ use portwright_domain::session::{Session, SessionId};
 use portwright_domain::user::{Email, User, UserFilter, UserId, UserSort};
 use portwright_layers::{Layers, StorePolicy};
 use portwright_memory::MemoryStore;
-use portwright_testkit::builders::a_user;
+use portwright_testkit::builders::{a_session_of, a_user};
 
 use crate::stage::{POLICY, is_late_after, is_refusal};
 
@@ -73,6 +73,25 @@ impl SessionQueries for MuteView {
     async fn find_with_user(&mut self, _: SessionId) -> Result<Option<(Session, User)>, PortError> {
         pending().await
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn look_ups_without_an_answer_are_late_and_open_the_breaker_of_their_freshness() {
+    let layers = Layers::new(Arc::new(Unobserved));
+    let question = POLICY.deadline * 3;
+    let policy = StorePolicy { policy: POLICY, question, commit: question };
+    let store = layers.store(Arc::new(Mute(MemoryStore::new())), policy);
+    let user = a_user().build();
+    let (session, user) = (a_session_of(&user).build().id, user.id);
+    for _ in 0..POLICY.thresholds.calls {
+        is_late_after(question, store.session(session)).await;
+    }
+    assert!(is_refusal(&store.session(session).await, "store.strong"));
+    assert!(is_refusal(&store.user(user, Consistency::Strong).await, "store.strong"));
+    for _ in 0..POLICY.thresholds.calls {
+        is_late_after(question, store.user(user, Consistency::Eventual)).await;
+    }
+    assert!(is_refusal(&store.user(user, Consistency::Eventual).await, "store.reads"));
 }
 
 #[tokio::test(start_paused = true)]

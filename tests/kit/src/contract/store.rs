@@ -66,6 +66,7 @@ contract! {
         a_unit_of_work_lists_its_own_writes,
         // sessions
         a_session_is_found_with_its_user_as_both_are_now,
+        of_many_who_look_sessions_up_at_once_each_gets_its_own,
         every_field_of_a_session_is_stored_exactly,
         a_session_without_a_user_is_a_conflict,
         rotating_replaces_generation_and_expiry,
@@ -119,7 +120,10 @@ impl Fixture<dyn Store> {
     }
 
     async fn user(&self, id: UserId) -> Option<User> {
-        self.view().await.users().find(id).await.expect("find works")
+        let found = self.view().await.users().find(id).await.expect("find works");
+        let alone = self.port.user(id, Consistency::Strong).await.expect("a look-up works");
+        assert_eq!(alone.value, found, "a look-up shows what a view shows");
+        found
     }
 }
 

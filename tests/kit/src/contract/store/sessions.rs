@@ -26,7 +26,10 @@ impl Fixture<dyn Store> {
     }
 
     async fn session(&self, id: SessionId) -> Option<(Session, User)> {
-        self.view().await.sessions().find_with_user(id).await.expect("find works")
+        let found = self.view().await.sessions().find_with_user(id).await.expect("find works");
+        let alone = self.port.session(id).await.expect("a look-up works");
+        assert_eq!(alone, found, "a look-up shows what a view shows");
+        found
     }
 }
 
@@ -45,6 +48,24 @@ pub(super) async fn a_session_is_found_with_its_user_as_both_are_now(store: Fixt
     unit.users().update(&user).await.expect("update works");
     commit(unit).await;
     assert_eq!(store.session(session.id).await, Some((session, user)));
+}
+
+pub(super) async fn of_many_who_look_sessions_up_at_once_each_gets_its_own(store: Fixture<dyn Store>) {
+    let users = users(20);
+    store.add(&users).await;
+    let sessions: Vec<_> =
+        (1..).zip(&users).map(|(number, user)| SessionBuilder::number(number, user).build()).collect();
+    // Nobody has the last five.
+    store.add_sessions(&sessions[..15]).await;
+    let mut look_ups = JoinSet::new();
+    for number in 0..200 {
+        let (port, id) = (store.port.clone(), sessions[number % 20].id);
+        look_ups.spawn(async move { (number % 20, port.session(id).await.expect("a look-up works")) });
+    }
+    for (number, found) in look_ups.join_all().await {
+        let expected = (number < 15).then(|| (sessions[number].clone(), users[number].clone()));
+        assert_eq!(found, expected, "{number}");
+    }
 }
 
 pub(super) async fn every_field_of_a_session_is_stored_exactly(store: Fixture<dyn Store>) {
