@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use portwright_domain::TraceContext;
 use portwright_domain::job::{CauseOfDeath, Death, Outcome};
 use portwright_domain::trace::TraceContext;
 use portwright_e2e::work::InHand;
