@@ -14,6 +14,7 @@ mod first_run;
 mod metrics;
 mod migrate;
 mod moving;
+mod names;
 mod readme_tour;
 mod second_server;
 mod shutdown;
