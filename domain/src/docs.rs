@@ -41,5 +41,6 @@ pub mod d0013_what_a_read_has_seen {}
 
 #[doc = include_str!("../docs/0015-deploy.md")]
 pub mod d0015_deploy {}
+
 #[doc = include_str!("../docs/0021-faults-that-end-otherwise.md")]
 pub mod d0021_faults_that_end_otherwise {}
