@@ -19,6 +19,7 @@ mod logs;
 mod metrics;
 mod migrate;
 mod moving;
+mod names;
 mod readme_tour;
 mod restarts;
 mod second_server;

@@ -53,7 +53,7 @@ pub enum Trouble {
     },
 }
 
-/// A listener on 127.0.0.1 that passes everything on. Connections end with the value that stands for it.
+/// A listener, on 127.0.0.1 unless it is said otherwise, that passes everything on. Connections end with the value that stands for it.
 pub struct Proxy {
     port: u16,
     line: Arc<Line>,
@@ -72,7 +72,12 @@ struct Line {
 impl Proxy {
     /// Passes everything on to this port of this machine.
     pub async fn to(server: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        Self::at(("127.0.0.1", 0), server).await
+    }
+
+    /// The same, where a client looks for it: at this address of the loopback network.
+    pub async fn at(address: (&str, u16), server: u16) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let line = Arc::new(Line {
             trouble: watch::Sender::new(Trouble::None),

@@ -129,7 +129,7 @@ async fn clients_that_go_away_at_any_moment_leave_nothing_open_and_nobody_notice
         let (app, admin, answered) = (app.clone(), admin.clone(), answered.clone());
         clients.spawn(async move {
             let mut noise = Noise::new(client + 1);
-            for number in (client..requests).step_by(CLIENTS as usize) {
+            for number in (client..requests).step_by(usize::try_from(CLIENTS).expect("few")) {
                 let asked = Asked::of(number);
                 let most = match asked {
                     Asked::Creation(_) => creation,
