@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use portwright_domain::TraceContext;
 use portwright_domain::job::{CauseOfDeath, Death, Outcome};
-use portwright_domain::trace::TraceContext;
 use portwright_e2e::work::InHand;
 use portwright_e2e::{Answer, Caller, TestApp};
 use reqwest::Method;
