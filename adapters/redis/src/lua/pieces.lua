@@ -1,7 +1,7 @@
--- Sorted sets of very many jobs, in pieces so small that Redis keeps each of them in one packed block: some 30 bytes for
--- a job, not 120, as scores within a piece count from its own. A set is a sorted set of its pieces, each by the score of the first job that it was made for: a job is
--- in the last piece whose score is not above its own. Of the pieces with the same score, which a call with many jobs
--- makes, it may be in any.
+-- Sorted sets of very many jobs, in pieces so small that Redis keeps each of them in one packed block: some 35 bytes for
+-- a job, not 120. A set is a sorted set of its pieces, each by the score of the first job that it was made for, from which
+-- the scores in it count: a job is in the last piece whose score is not above its own. Of the pieces with the same score,
+-- which a call with many jobs makes, it may be in any.
 local PIECE = 64 -- half of what Redis packs unless told otherwise, so that there is room for who comes late
 
 local function piece_key(key, name)

@@ -1,8 +1,11 @@
 //! What reads over HTTP from PostgreSQL cost, beside the least that poem and sqlx need for the same answers.
 //!
 //! All servers run from the start to the end, and each case goes round them in turn for about a second each, so what else
-//! the machine does meets all of them. What is compared is the median of the rounds. Time on the processor is counted
-//! besides, of each server and of the database for it, since the load shares the processors with them.
+//! the machine does meets all of them. What is compared is the median of the rounds.
+//!
+//! Time on the processor is counted besides, of each server, of the database for it and of the clients, who all share the
+//! processors. Where these are busy, as they are on a machine of two, the shares of that time tell what the rates would be if
+//! nobody else were there.
 
 #![expect(clippy::print_stdout, reason = "printing is what it does")]
 #![expect(clippy::cast_precision_loss, reason = "rates and shares")]
@@ -17,7 +20,7 @@ use clap::{Parser, Subcommand};
 use portwright_bench::bare;
 use portwright_bench::client::Client;
 use portwright_bench::load::{Figures, request, run_each};
-use portwright_bench::process::{cpu_time_of, cpu_time_of_family};
+use portwright_bench::process::{cpu_time, cpu_time_of, cpu_time_of_family};
 use portwright_bench::server::Server;
 use portwright_testkit::servers::Postgres;
 use serde_json::Value;
@@ -70,8 +73,8 @@ async fn main() -> anyhow::Result<()> {
     }
     let bench = Bench::start(&options).await?;
     println!(
-        "{:<24} {:>7} {:>8} {:>8} {:>10} {:>12} {:>7}",
-        "", "req/s", "p50 ms", "p99 ms", "server us", "postgres us", "ratio"
+        "{:<24} {:>7} {:>8} {:>8} {:>10} {:>12} {:>11} {:>10} {:>9}",
+        "", "req/s", "p50 ms", "p99 ms", "server us", "postgres us", "clients us", "of its rate", "by time"
     );
     let paths: Vec<_> = bench.ids.iter().map(|id| format!("/users/{id}")).collect();
     bench.measure("GET /users/{id}", &paths).await?;
@@ -132,44 +135,37 @@ impl Bench {
         println!("{case}");
         let [product, ..] = &rivals;
         for rival in &rivals {
-            let mut shares: Vec<_> =
-                product.rates().zip(rival.rates()).map(|(product, rival)| product / rival).collect();
+            let pairs = || product.rounds.iter().zip(&rival.rounds);
             println!(
-                "  {:<22} {:>7.0} {:>8.2} {:>8.2} {:>10.1} {:>12.1} {:>7.2}",
+                "  {:<22} {:>7.0} {:>8.2} {:>8.2} {:>10.1} {:>12.1} {:>11.1} {:>10.2} {:>9.2}",
                 rival.name,
-                median(&mut rival.rates().collect::<Vec<_>>()),
-                median(&mut rival.rounds.iter().map(|round| round.figures.p50).collect::<Vec<_>>()),
-                median(&mut rival.rounds.iter().map(|round| round.figures.p99).collect::<Vec<_>>()),
-                median(&mut rival.rounds.iter().map(|round| round.server).collect::<Vec<_>>()),
-                median(&mut rival.rounds.iter().map(|round| round.database).collect::<Vec<_>>()),
-                median(&mut shares),
+                rival.median(|round| round.figures.rate),
+                rival.median(|round| round.figures.p50),
+                rival.median(|round| round.figures.p99),
+                rival.median(|round| round.server),
+                rival.median(|round| round.database),
+                rival.median(|round| round.clients),
+                median(pairs().map(|(product, rival)| product.figures.rate / rival.figures.rate)),
+                median(pairs().map(|(product, rival)| rival.in_all() / product.in_all())),
             );
         }
         Ok(())
     }
 
     async fn round(&self, rival: &Rival<'_>, paths: &[String]) -> Round {
-        let used = || (cpu_time_of(rival.pid), cpu_time_of_family(self.database.pid));
-        let (server, database) = used();
+        let used = || [cpu_time_of(rival.pid), cpu_time_of_family(self.database.pid), cpu_time()];
+        let before = used();
         let requests = self.tokens.iter().enumerate().map(|(client, token)| {
-            let mine = paths.iter().skip(client).step_by(self.tokens.len());
-            let mine: Vec<_> = mine
-                .map(|path| request("GET", &format!("{}{path}", rival.prefix), Some(token), ""))
-                .collect();
-            if mine.is_empty() {
-                vec![request("GET", &format!("{}{}", rival.prefix, paths[0]), Some(token), "")]
-            } else {
-                mine
-            }
+            let mine = paths.iter().cycle().skip(client * ASKED_FOR).take(ASKED_FOR);
+            let path = |path: &String| format!("{}{path}", rival.prefix);
+            mine.map(|mine| request("GET", &path(mine), Some(token), "")).collect()
         });
         let figures = run_each(rival.address, requests.collect(), self.time, 200).await;
-        let (server_then, database_then) = used();
+        let after = used();
         let each = |used: Duration| used.as_secs_f64() * 1e6 / figures.answers as f64;
-        Round {
-            server: each(server_then.saturating_sub(server)),
-            database: each(database_then.saturating_sub(database)),
-            figures,
-        }
+        let [server, database, clients] =
+            std::array::from_fn(|who| each(after[who].saturating_sub(before[who])));
+        Round { figures, server, database, clients }
     }
 
     /// A comparison of different answers says nothing.
@@ -191,7 +187,8 @@ async fn answer(address: &str, path: &str, token: Option<&String>) -> anyhow::Re
     Ok(body)
 }
 
-fn median(values: &mut [f64]) -> f64 {
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
@@ -210,6 +207,13 @@ struct Round {
     figures: Figures,
     server: f64,
     database: f64,
+    clients: f64,
+}
+
+impl Round {
+    fn in_all(&self) -> f64 {
+        self.server + self.database + self.clients
+    }
 }
 
 impl<'a> Rival<'a> {
@@ -217,8 +221,8 @@ impl<'a> Rival<'a> {
         Self { name, address, pid, prefix, rounds: Vec::new() }
     }
 
-    fn rates(&self) -> impl Iterator<Item = f64> {
-        self.rounds.iter().map(|round| round.figures.rate)
+    fn median(&self, figure: impl Fn(&Round) -> f64) -> f64 {
+        median(self.rounds.iter().map(figure))
     }
 }
 
