@@ -1,7 +1,7 @@
 //! Clients that go away in the middle of a request: nothing of it stays open in the database, and nobody else notices.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use portwright::config::{Database, Secret};
@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{meanwhile, rename, until};
 
-const CLIENTS: u64 = 8;
+const CLIENTS: usize = 8;
 /// Fewer than there are clients, so that some go away while they wait for one.
 const CONNECTIONS: u32 = 4;
 
@@ -33,7 +33,7 @@ enum Asked {
 }
 
 impl Asked {
-    fn of(number: u64) -> Self {
+    fn of(number: usize) -> Self {
         match number % 10 {
             0 => Self::Creation(format!("{number}@example.com")),
             1..4 => Self::Read,
@@ -104,7 +104,7 @@ async fn create_again(caller: &Caller, email: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_go_away_at_any_moment_leave_nothing_open_and_nobody_notices() {
-    let requests = sized(400, 2_000) as u64;
+    let requests = sized(400, 2_000);
     let server = Postgres::primary();
     let database = server.fresh_database();
     let app = TestApp::with(|config| {
@@ -123,13 +123,13 @@ async fn clients_that_go_away_at_any_moment_leave_nothing_open_and_nobody_notice
     }
     let [creation, read, change] = longest;
 
-    let answered = Arc::new(AtomicU64::new(0));
+    let answered = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
         let (app, admin, answered) = (app.clone(), admin.clone(), answered.clone());
         clients.spawn(async move {
-            let mut noise = Noise::new(client + 1);
-            for number in (client..requests).step_by(usize::try_from(CLIENTS).expect("few")) {
+            let mut noise = Noise::new(client as u64 + 1);
+            for number in (client..requests).step_by(CLIENTS) {
                 let asked = Asked::of(number);
                 let most = match asked {
                     Asked::Creation(_) => creation,
