@@ -13,7 +13,6 @@ use std::io::{IsTerminal, stderr};
 use std::panic::{self, PanicHookInfo};
 
 use tracing::Subscriber;
-use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::{Identity, Layer};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
@@ -91,12 +90,11 @@ fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
     if is_json(format) {
-        layer.fmt_fields(JsonFields::new()).event_format(JsonLines).boxed()
-    } else {
-        layer.fmt_fields(TextFields).with_ansi(stderr().is_terminal()).boxed()
+        return JsonLines::to(stderr).boxed();
     }
+    let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
+    layer.fmt_fields(TextFields).with_ansi(stderr().is_terminal()).boxed()
 }
 
 /// Whether a field of a span is for traces, and in no log.

@@ -2,54 +2,80 @@
 //! it, side by side, so that a query for `request_id` finds everything that the request did. What begins with `otel.` is for
 //! traces alone.
 //!
-//! `tracing-subscriber`'s own format leaves the fields of spans in objects of their own.
+//! `tracing-subscriber`'s own format leaves the fields of spans in objects of their own. It also keeps them as text, which
+//! is read and written anew for each field that is recorded later, and once more for each line.
 
 use std::error::Error;
 use std::fmt;
+use std::io::Write;
 
 use serde::Serializer;
 use serde::ser::SerializeMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
+use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::is_for_traces;
 use crate::failure::with_causes;
 
-pub(super) struct JsonLines;
+/// Writes each line at once.
+pub(super) struct JsonLines<W> {
+    writer: W,
+}
 
-impl<S> FormatEvent<S, JsonFields> for JsonLines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, JsonFields>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut fields = Fields(Map::new());
-        // An inner span, and then the event itself, know better than what is around them.
-        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
-            if let Some(of_span) = span.extensions().get::<FormattedFields<JsonFields>>() {
-                fields.0.extend(serde_json::from_str::<Map<_, _>>(&of_span.fields).unwrap_or_default());
-            }
-        }
-        event.record(&mut fields);
-        writeln!(writer, "{}", line(event, fields.0).map_err(|_| fmt::Error)?)
+impl<W> JsonLines<W> {
+    pub(super) const fn to(writer: W) -> Self {
+        Self { writer }
     }
 }
 
-fn line(event: &Event<'_>, mut fields: Map<String, Value>) -> Result<String, Box<dyn Error>> {
+impl<S, W> Layer<S> for JsonLines<W>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + 'static,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        span.extensions_mut().insert(fields);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        // An inner span, and then the event itself, know better than what is around them.
+        for span in context.event_scope(event).into_iter().flat_map(Scope::from_root) {
+            if let Some(of_span) = span.extensions().get::<Fields>() {
+                of_span.0.iter().for_each(|(name, value)| fields.set(name, value.clone()));
+            }
+        }
+        event.record(&mut fields);
+        if let Ok(line) = line(event, fields) {
+            // Nobody is left to hear of it if that fails.
+            let _ = self.writer.make_writer().write_all(&line);
+        }
+    }
+}
+
+fn line(event: &Event<'_>, Fields(mut fields): Fields) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut timestamp = String::new();
     SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
     let metadata = event.metadata();
-    let message = fields.remove("message");
-    let mut line = Vec::with_capacity(256);
+    let message = fields.iter().position(|(name, _)| *name == "message").map(|at| fields.remove(at).1);
+    let mut line = Vec::with_capacity(512);
     let mut serializer = serde_json::Serializer::new(&mut line);
     let mut map = serializer.serialize_map(None)?;
     map.serialize_entry("timestamp", &timestamp)?;
@@ -57,49 +83,60 @@ fn line(event: &Event<'_>, mut fields: Map<String, Value>) -> Result<String, Box
     map.serialize_entry("target", metadata.target())?;
     map.serialize_entry("message", &message)?;
     for (name, value) in &fields {
-        if !["timestamp", "level", "target"].contains(&name.as_str()) && !is_for_traces(name) {
+        if !["timestamp", "level", "target"].contains(name) {
             map.serialize_entry(name, value)?;
         }
     }
     map.end()?;
-    Ok(String::from_utf8(line)?)
+    line.push(b'\n');
+    Ok(line)
 }
 
-struct Fields(Map<String, Value>);
+/// Names and values, as they came; a name has one value, the last.
+#[derive(Default)]
+struct Fields(Vec<(&'static str, Value)>);
 
 impl Fields {
-    fn set(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
+    fn set(&mut self, name: &'static str, value: impl Into<Value>) {
+        if is_for_traces(name) {
+            return;
+        }
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value.into(),
+            None => self.0.push((name, value.into())),
+        }
     }
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, format!("{value:?}"));
+        if !is_for_traces(field.name()) {
+            self.set(field.name(), format!("{value:?}"));
+        }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.set(field, with_causes(value));
+        self.set(field.name(), with_causes(value));
     }
 }
 
@@ -129,10 +166,7 @@ mod tests {
     fn logged(code: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        let layer = tracing_subscriber::fmt::layer()
-            .fmt_fields(JsonFields::new())
-            .event_format(JsonLines)
-            .with_writer(move || writer.clone());
+        let layer = JsonLines::to(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), code);
         let bytes = buffer.0.lock().expect("whole").clone();
         String::from_utf8(bytes).expect("UTF-8")
