@@ -280,13 +280,13 @@ fn misspelt_names_are_found_and_other_programs_variables_left_alone() {
         ("XDG_SESSION_ID", "1"),
         ("XDG_DATA_DIRS", "/usr"),
         ("AWS_REGION", "eu-central-1"),
-        ("OTEL_SERVICE_NAME", "x"),
+        ("OTEL_LOG_LEVEL", "debug"),
         ("REDIS_SERVICE_HOST", "10.0.0.1"),
         ("REDIS_PORT", "tcp://10.0.0.1:6379"),
         ("REDIS_PORT_6379_TCP_ADDR", "10.0.0.1"),
         ("DB_SERVICE_PORT_POSTGRES", "5432"),
     ]));
-    assert!(problems(read(&[], &[], "OTEL_SERVICE_NAME=x")).contains("OTEL_SERVICE_NAME"));
+    assert!(problems(read(&[], &[], "OTEL_LOG_LEVEL=debug")).contains("OTEL_LOG_LEVEL"));
     config(read(&[], &[], "POSTGRES_PASSWORD=for-compose"));
 }
 
