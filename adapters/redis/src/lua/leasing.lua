@@ -167,7 +167,7 @@ function bury(worker)
 end
 
 -- A clock that was set back makes no lease longer: one that had not ended at the last look has as much time left as then.
-local function end_leases_in_time()
+function end_leases_in_time()
     local before = tonumber(call('GET', prefix .. 'looked') or now)
     if before > now then
         for _, worker in ipairs(call('ZRANGEBYSCORE', prefix .. 'workers', before, '+inf')) do
