@@ -4,6 +4,15 @@
 -- which a call with many jobs makes, it may be in any.
 local PIECE = 64 -- half of what Redis packs unless told otherwise, so that there is room for who comes late
 
+-- Byte by byte, as Redis sorts; `<` goes by the locale of the server.
+local function precedes(one, other)
+    local at = 1
+    while at <= #one and string.byte(one, at) == string.byte(other, at) do
+        at = at + 1
+    end
+    return (string.byte(one, at) or -1) < (string.byte(other, at) or -1)
+end
+
 local function piece_key(key, name)
     return 'piece:' .. key .. '/' .. name
 end
@@ -41,7 +50,7 @@ local function append(key, last, first, score, ids)
         write_piece(key, last, first, score, ids)
         return
     end
-    table.sort(ids)
+    table.sort(ids, precedes)
     for at = 1, #ids, PIECE do
         local name = begin_piece(key, score, (at - 1) / PIECE)
         write_piece(key, name, score, score, { unpack(ids, at, math.min(at + PIECE - 1, #ids)) })
@@ -141,7 +150,7 @@ function last_of(key, behind, its_score, most)
             if id == behind then
                 found, behind = {}, nil
             elseif #found < 2 * most
-                    and (not behind or score < its_score or (score == its_score and id < behind)) then
+                    and (not behind or score < its_score or (score == its_score and precedes(id, behind))) then
                 found[#found + 1], found[#found + 2] = id, score
             end
         end
