@@ -3,11 +3,13 @@
 //! The derive of `poem-openapi` reads up to the first mistake and lets unknown fields pass or tells them apart from
 //! invalid ones; here every mistake of a body is told at once (see [`Fields`]).
 
+use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt;
 use mime::Mime;
 use poem::error::ReadBodyError;
 use poem::http::HeaderValue;
 use poem::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
-use poem::{Request, Result};
+use poem::{Body, Request, Result};
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
@@ -75,7 +77,7 @@ impl<'a, T: JsonShape> ApiExtractor<'a> for JsonBody<T> {
                 .with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
                 .into());
         }
-        let bytes = body.take()?.into_bytes_limit(MAX_BYTES).await.map_err(|error| match error {
+        let bytes = whole(body.take()?).await.map_err(|error| match error {
             ReadBodyError::PayloadTooLarge => {
                 Problem::new(ProblemCode::PayloadTooLarge).with_detail("a JSON body has at most 1 MiB").into()
             }
@@ -95,6 +97,20 @@ impl<'a, T: JsonShape> ApiExtractor<'a> for JsonBody<T> {
             _ => Err(Problem::new(ProblemCode::ValidationFailed).with_errors(errors).into()),
         }
     }
+}
+
+/// All of a body of at most [`MAX_BYTES`]. poem's own way keeps a buffer of 4 KiB in the future of the handler, and each piece until
+/// the next one comes, with the 8 KiB that hyper reads into: dear where thousands of clients are slow.
+pub(crate) async fn whole(body: Body) -> Result<Bytes, ReadBodyError> {
+    let mut pieces = body.into_bytes_stream();
+    let mut whole = BytesMut::new();
+    while let Some(piece) = pieces.try_next().await.map_err(ReadBodyError::Io)? {
+        if whole.len() + piece.len() > MAX_BYTES {
+            return Err(ReadBodyError::PayloadTooLarge);
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
 }
 
 /// `application/json`, with or without UTF-8 as its charset (JSON has no other, RFC 8259, section 8.1).

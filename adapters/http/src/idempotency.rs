@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Builder;
 
-use crate::body::MAX_BYTES;
+use crate::body::{self, MAX_BYTES};
 use crate::body_digest::{BodyDigest, drain};
 use crate::middleware::{ClientAddress, Route, Routes};
 use crate::principal::bearer_token;
@@ -59,7 +59,7 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for Idempotent<E> {
             request.set_body(body);
             Once { key, fingerprint: fingerprint(&request, &[]), digest: Some(digest) }
         } else {
-            let body = request.take_body().into_bytes_limit(MAX_BYTES).await?;
+            let body = body::whole(request.take_body()).await?;
             let fingerprint = fingerprint(&request, &body);
             request.set_body(body);
             Once { key, fingerprint, digest: None }

@@ -183,7 +183,8 @@ async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<Protected>, end: En
         () = end.of_idleness() => false,
     };
     if speaks {
-        // On the heap, so that a connection on which nothing was said has no room for it.
+        // Each on the heap, so that a connection has no room for what it does not get to.
+        Box::pin(wire.first_body()).await;
         Box::pin(converse(wire, local, remote, app, end)).await;
     }
 }

@@ -17,8 +17,9 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(request: &Request, id: RequestId) -> Self {
-        // Of a refused request there is only a substitute, whose path means nothing.
-        let path = request.data::<Refusal>().is_none().then(|| request.uri().path().to_owned());
+        // Of a refused head there is only a substitute, whose path means nothing.
+        let is_itself = request.data::<Refusal>().is_none_or(|refusal| *refusal == Refusal::BodyTooSlow);
+        let path = is_itself.then(|| request.uri().path().to_owned());
         Self { path, id, has_credentials: request.headers().contains_key(header::AUTHORIZATION) }
     }
 
@@ -68,6 +69,6 @@ pub(super) fn refused(refusal: Refusal) -> Problem {
         Refusal::Malformed(why) => Problem::new(ProblemCode::MalformedRequest).with_detail(why),
         Refusal::TargetTooLong => Problem::new(ProblemCode::UriTooLong),
         Refusal::HeadTooLarge => Problem::new(ProblemCode::HeadersTooLarge),
-        Refusal::TooSlow => Problem::new(ProblemCode::RequestTimeout),
+        Refusal::TooSlow | Refusal::BodyTooSlow => Problem::new(ProblemCode::RequestTimeout),
     }
 }

@@ -109,7 +109,7 @@ impl Reader {
         if self.watch.0.failure.get().is_some() {
             return None;
         }
-        let patience = self.patience();
+        let patience = self.limits.body_patience(self.received, self.waited);
         let Self { pieces, waited, watch, .. } = self;
         let progress = &watch.0;
         let wait = async {
@@ -139,12 +139,6 @@ impl Reader {
         };
         let failure = progress.failure.get_or_init(|| failure);
         Some(Err(io::Error::other(failure.title())))
-    }
-
-    /// How long the next piece may take: no longer than a pause, nor than the least rate allows.
-    fn patience(&self) -> Duration {
-        let earned = Duration::from_secs(self.received / u64::from(self.limits.body_rate.max(1)));
-        (self.limits.body_grace + earned).saturating_sub(self.waited).min(self.limits.body_pause)
     }
 }
 

@@ -21,6 +21,8 @@ const REQUEST_LINE_EXTRAS: usize = 64;
 pub(super) enum Framing {
     /// So many bytes.
     Length(u64),
+    /// So many bytes, which come once they are asked for (RFC 9110, section 10.1.1).
+    Asked(u64),
     /// Chunks, the last of which is empty.
     Chunked,
 }
@@ -36,6 +38,8 @@ pub(crate) enum Refusal {
     HeadTooLarge,
     /// The head did not arrive in time.
     TooSlow,
+    /// The head is good; the body did not arrive in time.
+    BodyTooSlow,
 }
 
 /// Where the head ends, if all of it is here. `seen` bytes from the start were looked at before.
@@ -139,7 +143,11 @@ fn framing(headers: &[Header<'_>], is_http_11: bool) -> Result<Framing, Refusal>
                 .ok()
                 // hyper keeps the last numbers of a u64 for itself, and answers them without a problem.
                 .filter(|length| *length < u64::MAX / 2)
-                .map(Framing::Length)
+                .map(if values(headers, "expect").next().is_some() {
+                    Framing::Asked
+                } else {
+                    Framing::Length
+                })
                 .ok_or(Refusal::Malformed("the Content-Length is too large a number")),
             _ => Err(Refusal::Malformed("the Content-Length is not a number")),
         },

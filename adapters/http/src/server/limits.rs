@@ -62,6 +62,15 @@ impl Default for ServerLimits {
     }
 }
 
+impl ServerLimits {
+    /// How long the next piece of a body may take, when `received` bytes of it were waited for so long: no longer than a pause,
+    /// nor than the least rate allows.
+    pub(crate) fn body_patience(&self, received: u64, waited: Duration) -> Duration {
+        let earned = Duration::from_secs(received / u64::from(self.body_rate.max(1)));
+        (self.body_grace + earned).saturating_sub(waited).min(self.body_pause)
+    }
+}
+
 impl RouteLimits {
     /// The limits of a path that has none of its own.
     pub const DEFAULT: Self = Self { body_bytes: 1024 * 1024, deadline: Duration::from_secs(30) };

@@ -1,6 +1,7 @@
 //! [`Wire`]: the socket as hyper sees it, with nothing on it that would hold us up or deceive us.
 //!
-//! It hands on one checked request head at a time, then the body that the head announced. A head that is refused is
+//! It hands on one checked request head at a time, then the body that the head announced: the first head when a small body
+//! is there with it, so that no request is begun for who is too slow to send one. A head that is refused is
 //! replaced by a harmless one, and the reason is kept beside it: so the refusal is answered like every other request,
 //! in its turn and with all that the layers above add, and it is the last one of the connection.
 //!
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::ServerLimits;
 use super::head::{self, Framing, Refusal};
@@ -24,8 +25,12 @@ use super::head::{self, Framing, Refusal};
 /// What hyper reads in place of a refused head.
 const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n";
 
-/// Bytes asked of the socket at a time while a head is awaited.
+/// Bytes asked of the socket at a time while a head is awaited, or the body of the first.
 const HEAD_READ: usize = 4096;
+
+/// The bytes of a first body that are here before its request begins. A request that has begun and waits for its client costs
+/// several times as many.
+const HELD_BODY: usize = 16 * 1024;
 
 /// What comes next on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub(super) struct Wire<S> {
     released: usize,
     /// The first bytes of `received` that are known not to hold the end of a head.
     seen: usize,
+    /// The bytes after the head that were announced and come unasked, up to [`HELD_BODY`].
+    held: usize,
     refusal: Arc<OnceLock<Refusal>>,
     /// Runs while a head is awaited: the first from the start, a later one from its first byte.
     head_due: Option<Pin<Box<Sleep>>>,
@@ -68,6 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             received: BytesMut::new(),
             released: 0,
             seen: 0,
+            held: 0,
             refusal: Arc::default(),
             head_due: Some(Box::pin(sleep(limits.head_timeout))),
             write_due: None,
@@ -85,6 +93,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// silent for too long: whoever says nothing should cost no more than this.
     pub(super) async fn first_head(&mut self) -> bool {
         poll_fn(|cx| self.poll_head(cx)).await.is_ok() && self.released > 0
+    }
+
+    /// Waits for the body of the first request, or for its first bytes if it is large, so that whoever drips it costs a buffer
+    /// of that size and not all that a handler needs. A body that is too slow is refused; its request is handed on as it is,
+    /// and so has its name in the log.
+    ///
+    /// A body in chunks is not waited for, nor one that wants to be asked for, nor that of a later request: its time is also
+    /// hyper's, see [`Self::poll_head_due`].
+    pub(super) async fn first_body(&mut self) {
+        let whole = self.released + self.held;
+        let begun = Instant::now();
+        while self.received.len() < whole {
+            let (received, waited) = (self.received.len() - self.released, begun.elapsed());
+            let left = self.limits.route.deadline.saturating_sub(waited);
+            let patience = self.limits.body_patience(received as u64, waited).min(left);
+            match timeout(patience, poll_fn(|cx| self.poll_receive(cx))).await {
+                Ok(Ok(1..)) => {}
+                // That the connection has ended is also what hyper will see.
+                Ok(_) => return,
+                Err(_elapsed) => {
+                    let _ = self.refusal.set(Refusal::BodyTooSlow);
+                    self.expected = Expected::Rubbish;
+                    return;
+                }
+            }
+        }
     }
 
     fn refuse(&mut self, refusal: Refusal) {
@@ -106,10 +140,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 match head::check(&self.received[..end], &self.limits) {
                     Ok(framing) => {
                         self.released = end;
-                        self.expected = match framing {
-                            Framing::Length(0) => Expected::Head,
-                            Framing::Length(length) => Expected::Body(length),
-                            Framing::Chunked => Expected::Chunks,
+                        (self.expected, self.held) = match framing {
+                            Framing::Length(0) | Framing::Asked(0) => (Expected::Head, 0),
+                            Framing::Length(length) => (
+                                Expected::Body(length),
+                                usize::try_from(length).unwrap_or(HELD_BODY).min(HELD_BODY),
+                            ),
+                            Framing::Asked(length) => (Expected::Body(length), 0),
+                            Framing::Chunked => (Expected::Chunks, 0),
                         };
                     }
                     Err(refusal) => self.refuse(refusal),
@@ -121,10 +159,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 self.refuse(refusal);
                 return Poll::Ready(Ok(()));
             }
-            let mut space = [0; HEAD_READ];
-            match self.poll_socket(cx, &mut space) {
+            match self.poll_receive(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(count)) => self.received.extend_from_slice(&space[..count]),
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return self.poll_head_due(cx),
             }
@@ -142,6 +179,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         self.refuse(Refusal::TooSlow);
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [0; HEAD_READ];
+        let count = ready!(self.poll_socket(cx, &mut space))?;
+        self.received.extend_from_slice(&space[..count]);
+        Poll::Ready(Ok(count))
     }
 
     fn poll_socket(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -118,6 +118,35 @@ async fn a_client_that_is_slow_to_send_keeps_nobody_from_being_served() {
 }
 
 #[tokio::test]
+async fn a_request_whose_small_body_is_not_here_has_not_begun() {
+    let (server, seen) = start(ONE).await;
+    let mut slow = Client::connect(server.address).await;
+    let head = "POST /bytes HTTP/1.1\r\nHost: test\r\nContent-Type: application/octet-stream\r\n";
+    slow.send(format!("{head}Content-Length: 10\r\n\r\n01234")).await;
+    assert_eq!(get(&server, "/greeting").await.status, 200);
+    assert_eq!(until(&seen, "GET /greeting 200").await, ["began", "default true", "GET /greeting 200"]);
+
+    slow.send("56789").await;
+    let answer = slow.answer().await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "10"));
+    assert_eq!(until(&seen, "POST /bytes 200").await, ["began", "default true", "POST /bytes 200"]);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_slow_is_refused_under_the_name_of_its_request() {
+    let seen = Arc::new(Seen::default());
+    let limits = ServerLimits { body_pause: Duration::from_millis(50), ..ServerLimits::default() };
+    let server = Setup { limits, observer: seen.clone(), ..Setup::default() }.start().await;
+    let mut slow = Client::connect(server.address).await;
+    slow.send("POST /bytes HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n01234").await;
+    let answer = slow.answer().await;
+    assert_eq!((answer.code().as_str(), answer.header("connection")), ("request-timeout", Some("close")));
+    let seen = until(&seen, "POST /bytes 408").await;
+    assert_eq!(seen, ["began", "default true", "POST /bytes 408"], "and no handler read anything");
+    assert_eq!(answer.problem()["instance"], "/bytes");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_streamed_holds_no_turn() {
     let (server, _) = start(ConcurrencyLimit { waiting: 0, ..ONE }).await;
     let mut reader = ask(&server, "/endless").await;
