@@ -24,6 +24,7 @@ mod readme_tour;
 mod restarts;
 mod second_server;
 mod shutdown;
+mod signing_keys;
 mod slow_clients;
 mod storage;
 #[cfg(feature = "otlp")]

@@ -174,6 +174,10 @@ pub(super) fn readable_file(text: &str) -> Result<PathBuf, String> {
     open_file(Path::new(text)).map(|_| PathBuf::from(text)).map_err(|error| error.to_string())
 }
 
+pub(super) fn readable_files(text: &str) -> Result<Vec<PathBuf>, String> {
+    text.split(',').map(|path| readable_file(path.trim())).collect()
+}
+
 pub(super) fn secret(text: &str, fewest_bytes: usize) -> Result<Secret, String> {
     if text.len() < fewest_bytes {
         Err(format!("it has {}", text.len()))
