@@ -25,6 +25,15 @@ pub enum Obstacle {
     /// TLS is asked for, and the server has none.
     #[error("it does not offer TLS")]
     NoTls,
+    /// The server takes nobody without TLS, and none is asked for.
+    #[error("it takes nobody without TLS")]
+    OnlyTls,
+    /// Its certificate is signed by somebody whom nobody here vouches for.
+    #[error("its certificate is signed by an authority that is not trusted here")]
+    UnknownAuthority,
+    /// Its certificate is for others: which it was to be for, and which it is for.
+    #[error("its certificate is not for {0}")]
+    OtherName(String),
     /// TLS was begun, and went wrong for this reason.
     #[error("TLS: {0}")]
     Tls(String),
@@ -59,9 +68,25 @@ impl Obstacle {
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe => Self::HungUp,
             // So TLS reports what it does not understand or does not trust.
-            io::ErrorKind::InvalidData => Self::Tls(error.to_string()),
+            io::ErrorKind::InvalidData => Self::of_tls(&error.to_string()),
             _ if error.to_string().starts_with(LOOKUP) => Self::UnknownHost,
             _ => Self::Other(error.to_string()),
+        }
+    }
+
+    /// What a handshake that failed amounts to, in the words of rustls, which is all that reaches an adapter through some
+    /// drivers.
+    fn of_tls(said: &str) -> Self {
+        const NAME: &str = "certificate not valid for name ";
+        if said.ends_with("UnknownIssuer") {
+            Self::UnknownAuthority
+        } else if said.contains("InvalidContentType") {
+            // Whoever answers a greeting in TLS with something else does not speak it.
+            Self::NoTls
+        } else if let Some((_, names)) = said.split_once(NAME) {
+            Self::OtherName(names.to_owned())
+        } else {
+            Self::Tls(said.to_owned())
         }
     }
 
@@ -75,9 +100,14 @@ impl Obstacle {
             | Self::HungUp
             | Self::Busy(_)
             | Self::Other(_) => ErrorKind::Unavailable,
-            Self::NoTls | Self::Tls(_) | Self::Credentials(_) | Self::Forbidden(_) | Self::Absent(_) => {
-                ErrorKind::Misconfigured
-            }
+            Self::NoTls
+            | Self::OnlyTls
+            | Self::UnknownAuthority
+            | Self::OtherName(_)
+            | Self::Tls(_)
+            | Self::Credentials(_)
+            | Self::Forbidden(_)
+            | Self::Absent(_) => ErrorKind::Misconfigured,
         }
     }
 }
@@ -92,6 +122,19 @@ mod tests {
         assert_eq!(Obstacle::of_io(&io::Error::other(lookup)), Obstacle::UnknownHost);
         assert_eq!(Obstacle::of_io(&io::ErrorKind::ConnectionRefused.into()), Obstacle::Refused);
         assert_eq!(Obstacle::of_io(&io::Error::other("no route")), Obstacle::Other("no route".to_owned()));
+    }
+
+    #[test]
+    fn whom_tls_does_not_trust_is_told_from_whom_it_does_not_understand() {
+        let obstacle = |said: &str| Obstacle::of_io(&io::Error::new(io::ErrorKind::InvalidData, said));
+        let unknown = obstacle("invalid peer certificate: UnknownIssuer");
+        assert_eq!(unknown, Obstacle::UnknownAuthority);
+        let plain = obstacle("received corrupt message of type InvalidContentType");
+        assert_eq!(plain, Obstacle::NoTls);
+        let other = obstacle("invalid peer certificate: certificate not valid for name \"db\"; and so on");
+        assert_eq!(other.to_string(), "its certificate is not for \"db\"; and so on");
+        let expired = "invalid peer certificate: Expired";
+        assert_eq!(obstacle(expired), Obstacle::Tls(expired.to_owned()));
     }
 
     #[test]
