@@ -26,6 +26,7 @@ mod second_server;
 mod shutdown;
 mod slow_clients;
 mod storage;
+mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
 mod unreachable;
