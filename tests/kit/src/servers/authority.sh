@@ -17,7 +17,7 @@ certify() {
 }
 
 # It is said only to the first who asks, so that nobody waits for what nobody hears.
-problem=$(certify "$place/authority" "authority of a test" -addext basicConstraints=critical,CA:TRUE)
+problem=$(certify "$place/authority" "authority $$ of a test" -addext basicConstraints=critical,CA:TRUE)
 while read -r names; do
     if [ "$names" = itself ]; then
         [ -e "$place/authority" ] && echo "ok $place/authority" || echo "failed: $(tr '\n' ' ' <<<"$problem")"
