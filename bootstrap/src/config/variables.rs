@@ -51,6 +51,7 @@ pub static ALL: &[&Spec] = &[
     &DB_PASSWORD.spec,
     &DB_NAME.spec,
     &DB_SSLMODE.spec,
+    &DB_SSLROOTCERT.spec,
     &DB_REPLICA_HOSTS.spec,
     &DB_CONNECTION_LIMIT.spec,
     &REDIS_URL.spec,

@@ -27,6 +27,7 @@ mod shutdown;
 mod signing_keys;
 mod slow_clients;
 mod storage;
+mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
 mod unreachable;
