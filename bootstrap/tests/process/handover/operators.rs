@@ -32,7 +32,6 @@ async fn watched(place: &Place, command: &mut Command) {
         assert!(after > before, "{after} is the predecessor, which is gone");
     }
     let tally = load.end().await;
-    println!("{tally:?}");
     assert!(tally.read > 100 && tally.slowest < SCRAPE, "{tally:?}");
     line.end().await;
 }

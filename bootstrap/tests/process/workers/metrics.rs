@@ -89,8 +89,10 @@ async fn a_worker_by_hand_has_the_port_for_operators_itself() {
     let jobs = Arc::new(Jobs::at(&place));
     let job = jobs.take_time("job", Duration::ZERO).await;
     jobs.ends_of(&[job]).await;
-    let counted = scrape(&format!("http://127.0.0.1:{port}/metrics")).await;
-    assert_eq!(counted.whole(FINISHED, &[]), 1);
+    let metrics = format!("http://127.0.0.1:{port}/metrics");
+    // The queue knows it a moment before the worker does.
+    until("it is counted", async || scrape(&metrics).await.whole(FINISHED, &[]) == 1).await;
+    let counted = scrape(&metrics).await;
     assert!(counted.sum("process_resident_memory_bytes", &[]) > 1e6);
     for path in ["/health/live", "/health/ready", "/health"] {
         assert_eq!(get(&format!("http://127.0.0.1:{port}{path}")).await.status(), StatusCode::OK, "{path}");
