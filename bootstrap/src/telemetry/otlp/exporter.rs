@@ -213,15 +213,22 @@ mod tests {
 
     impl SpanExporter for Collector {
         async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-            self.set(|state| state.asked += 1);
-            if self.0.0.lock().expect("whole").hangs {
+            let mut hangs = false;
+            let mut answer = Ok(());
+            // At once: whoever has seen that it was asked may change what the next one is told, not this one.
+            self.set(|state| {
+                state.asked += 1;
+                hangs = state.hangs;
+                if state.refuses {
+                    answer = Err(OTelSdkError::InternalFailure("503".to_owned()));
+                } else if !hangs {
+                    state.taken += batch.len();
+                }
+            });
+            if hangs {
                 std::future::pending::<()>().await;
             }
-            if self.0.0.lock().expect("whole").refuses {
-                return Err(OTelSdkError::InternalFailure("503".to_owned()));
-            }
-            self.set(|state| state.taken += batch.len());
-            Ok(())
+            answer
         }
     }
 
