@@ -221,7 +221,10 @@ impl Avatars {
             None => call().enqueue().await.map(|_| false).map_err(AvatarError::Compute)?,
             Some(wait) => match call().wait(wait).await {
                 Ok(Thumbnails::Stored | Thumbnails::Superseded) => true,
-                Err(ThumbnailsError::Compute(ComputeError::Unfinished { .. })) => false,
+                // It may be shown, and only the one before be still there.
+                Err(ThumbnailsError::Compute(ComputeError::Unfinished { .. })) => {
+                    self.settled(of).await? == Some(Thumbnails::Stored)
+                }
                 Err(error) => return Err(error.into()),
             },
         };

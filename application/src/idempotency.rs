@@ -54,18 +54,20 @@ impl Idempotency {
     ) -> Result<Claim, Lost> {
         let now = self.clock.now();
         let keys = uow.idempotency();
+        let mut begun_at = now;
         if let Some(record) = keys.find(key).await? {
             if let Some(claim) = record.claim(fingerprint, now) {
                 return Ok(claim);
             }
+            begun_at = record.begun(fingerprint).unwrap_or(now);
             keys.remove(key).await?;
         }
-        keys.remove_expired(now).await?;
+        // What failed may be tried again, for as long as an answer would have been kept.
+        keys.remove_expired(now.minus(KEPT_FOR)).await?;
         let expires_at = now.plus(RUNNING_FOR);
-        let record =
-            IdempotencyRecord { key: key.clone(), fingerprint, progress: Progress::Running, expires_at };
-        keys.insert(&record).await?;
-        Ok(Claim::Granted)
+        let (key, progress) = (key.clone(), Progress::Running);
+        keys.insert(&IdempotencyRecord { key, fingerprint, progress, begun_at, expires_at }).await?;
+        Ok(Claim::Granted { begun_at })
     }
 
     /// Completes a key with this, or abandons it if that is nothing, as soon as the store allows; gives up when the claim is
@@ -104,10 +106,13 @@ impl Idempotency {
         done.map(drop)
     }
 
-    /// Forgets a claim whose request failed, so that it may be sent again.
+    /// Ends a claim whose request failed, so that it may be sent again, or another with its key.
     pub async fn abandon(&self, key: &IdempotencyKey) -> Result<(), PortError> {
+        let now = self.clock.now();
         let done: Result<Committed<bool>, PortError> =
-            transact!(self.transactions, "idempotency.abandon", |uow| uow.idempotency().remove(key).await);
+            transact!(self.transactions, "idempotency.abandon", |uow| {
+                uow.idempotency().update(key, &Progress::Running, now).await
+            });
         done.map(drop)
     }
 }

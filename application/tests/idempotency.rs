@@ -9,7 +9,7 @@ use portwright_domain::idempotency::{
     Claim, Fingerprint, IdempotencyKey, IdempotencyRecord, Progress, RecordedAnswer,
 };
 use portwright_domain::mock::{MockIdempotencyRepository, MockStore, MockUnitOfWork};
-use portwright_domain::ports::{CommitToken, Event, Store, UnitOfWork};
+use portwright_domain::ports::{Clock, CommitToken, Event, Store, UnitOfWork};
 use portwright_domain::{ErrorKind, PortError, Race, Timestamp};
 use portwright_testkit::ManualClock;
 use portwright_testkit::faults::{Fault, Flaky, When};
@@ -21,6 +21,8 @@ use crate::world::World;
 const REQUEST: Fingerprint = Fingerprint([1; 32]);
 const ANOTHER: Fingerprint = Fingerprint([2; 32]);
 const TICK: Duration = Duration::from_micros(1);
+/// A claim of a request that nobody has tried before.
+const FIRST: Claim = Claim::Granted { begun_at: ManualClock::START };
 
 fn key_of(scope: &str, key: &str) -> IdempotencyKey {
     IdempotencyKey { scope: scope.to_owned(), key: key.to_owned() }
@@ -46,7 +48,7 @@ async fn complete(world: &World, progress: Progress) {
 #[tokio::test]
 async fn the_first_request_runs_and_others_are_told_so() {
     let world = World::new();
-    assert_eq!(claim(&world, REQUEST).await, Claim::Granted);
+    assert_eq!(claim(&world, REQUEST).await, FIRST);
     assert_eq!(claim(&world, REQUEST).await, Claim::StillRunning);
 }
 
@@ -59,7 +61,7 @@ async fn of_many_claims_at_once_one_is_granted() {
         claims.spawn(async move { claim(&world, REQUEST).await });
     }
     let claims = claims.join_all().await;
-    assert_eq!(claims.iter().filter(|claim| **claim == Claim::Granted).count(), 1);
+    assert_eq!(claims.iter().filter(|claim| **claim == FIRST).count(), 1);
     assert_eq!(claims.iter().filter(|claim| **claim == Claim::StillRunning).count(), 49);
 }
 
@@ -78,7 +80,7 @@ async fn the_same_text_in_another_scope_is_another_key() {
     let world = World::new();
     for scope in ["ada /users", "bob /users", "ada /jobs"] {
         let claim = world.services.idempotency.claim(&key_of(scope, "a-key"), REQUEST).await;
-        assert_eq!(claim.expect("claiming works"), Claim::Granted, "{scope}");
+        assert_eq!(claim.expect("claiming works"), FIRST, "{scope}");
     }
 }
 
@@ -92,7 +94,7 @@ async fn an_answer_is_given_again_for_a_day() {
     world.clock.advance(KEPT_FOR - TICK);
     assert_eq!(claim(&world, REQUEST).await, Claim::Replay(answered()));
     world.clock.advance(TICK);
-    assert_eq!(claim(&world, ANOTHER).await, Claim::Granted);
+    assert_eq!(claim(&world, ANOTHER).await, Claim::Granted { begun_at: world.clock.now() });
 }
 
 #[tokio::test]
@@ -103,7 +105,7 @@ async fn an_answer_with_secrets_is_not_kept_but_its_key_is_used() {
     assert_eq!(claim(&world, REQUEST).await, Claim::AlreadyUsed);
     assert_eq!(claim(&world, ANOTHER).await, Claim::KeyReused);
     world.clock.advance(KEPT_FOR);
-    assert_eq!(claim(&world, REQUEST).await, Claim::Granted);
+    assert_eq!(claim(&world, REQUEST).await, Claim::Granted { begun_at: world.clock.now() });
 }
 
 #[tokio::test]
@@ -111,7 +113,7 @@ async fn an_abandoned_key_may_be_used_again_for_anything() {
     let world = World::new();
     claim(&world, REQUEST).await;
     world.services.idempotency.abandon(&key()).await.expect("abandoning works");
-    assert_eq!(claim(&world, ANOTHER).await, Claim::Granted);
+    assert_eq!(claim(&world, ANOTHER).await, FIRST);
     assert_eq!(claim(&world, ANOTHER).await, Claim::StillRunning);
 }
 
@@ -122,8 +124,22 @@ async fn a_request_that_never_ends_counts_as_abandoned() {
     world.clock.advance(RUNNING_FOR - TICK);
     assert_eq!(claim(&world, REQUEST).await, Claim::StillRunning);
     world.clock.advance(TICK);
-    assert_eq!(claim(&world, REQUEST).await, Claim::Granted);
+    assert_eq!(claim(&world, REQUEST).await, FIRST);
     assert_eq!(claim(&world, REQUEST).await, Claim::StillRunning, "the claim is a new one");
+}
+
+#[tokio::test]
+async fn a_new_try_of_a_request_knows_when_the_first_began() {
+    let world = World::new();
+    claim(&world, REQUEST).await;
+    world.clock.advance(RUNNING_FOR);
+    assert_eq!(claim(&world, REQUEST).await, FIRST, "its process died");
+    world.clock.advance(TICK);
+    world.services.idempotency.abandon(&key()).await.expect("abandoning works");
+    assert_eq!(claim(&world, REQUEST).await, FIRST, "it failed");
+    world.services.idempotency.abandon(&key()).await.expect("abandoning works");
+    let now = Claim::Granted { begun_at: world.clock.now() };
+    assert_eq!(claim(&world, ANOTHER).await, now, "another request has nothing to do with it");
 }
 
 #[tokio::test]
@@ -131,14 +147,14 @@ async fn to_complete_or_abandon_what_is_not_claimed_does_nothing() {
     let world = World::new();
     complete(&world, Progress::Answered(answered())).await;
     world.services.idempotency.abandon(&key()).await.expect("it is no error");
-    assert_eq!(claim(&world, REQUEST).await, Claim::Granted);
+    assert_eq!(claim(&world, REQUEST).await, FIRST);
 }
 
 #[tokio::test]
-async fn a_claim_forgets_keys_that_have_expired() {
+async fn a_claim_forgets_keys_that_expired_a_day_ago() {
     let world = World::new();
     claim(&world, REQUEST).await;
-    world.clock.advance(RUNNING_FOR);
+    world.clock.advance(RUNNING_FOR + KEPT_FOR);
     let other = key_of("bob /users", "another-key");
     world.services.idempotency.claim(&other, REQUEST).await.expect("claiming works");
     let mut unit = world.unit().await;
@@ -147,7 +163,8 @@ async fn a_claim_forgets_keys_that_have_expired() {
 }
 
 fn running_until(expires_at: Timestamp) -> IdempotencyRecord {
-    IdempotencyRecord { key: key(), fingerprint: REQUEST, progress: Progress::Running, expires_at }
+    let begun_at = ManualClock::START;
+    IdempotencyRecord { key: key(), fingerprint: REQUEST, progress: Progress::Running, begun_at, expires_at }
 }
 
 /// A unit of work in which a claim finds this and inserts with this answer.
@@ -192,7 +209,7 @@ async fn an_expired_record_makes_way_however_many_others_have_expired() {
     keys.expect_remove().withf(|removed| *removed == key()).times(1).returning(|_| Ok(true));
     keys.expect_remove_expired().returning(|_| Ok(1_000));
     keys.expect_insert().times(1).returning(|_| Ok(()));
-    assert_eq!(claim(&world_of(vec![unit_of(keys)]), REQUEST).await, Claim::Granted);
+    assert_eq!(claim(&world_of(vec![unit_of(keys)]), REQUEST).await, FIRST);
 }
 
 #[tokio::test]
@@ -213,7 +230,7 @@ async fn a_key_is_settled_when_the_store_is_back_or_its_claim_is_about_to_end() 
             setup.store = flaky;
         });
         let store = store.expect("a store");
-        assert_eq!(claim(&world, REQUEST).await, Claim::Granted);
+        assert_eq!(claim(&world, REQUEST).await, FIRST);
         let (key, claimed) = (key(), Instant::now());
         let settle = world.services.idempotency.settle(&key, kept.clone(), claimed);
         store.cue(When::Every("store.begin"), Fault::Refuse(ErrorKind::Unavailable));
@@ -223,7 +240,7 @@ async fn a_key_is_settled_when_the_store_is_back_or_its_claim_is_about_to_end() 
         });
         settled.expect("the store is back");
         assert!(claimed.elapsed() < RUNNING_FOR / 2 + Duration::from_secs(2), "{:?}", claimed.elapsed());
-        let expected = kept.clone().map_or(Claim::Granted, |_| Claim::Replay(answered()));
+        let expected = kept.clone().map_or(FIRST, |_| Claim::Replay(answered()));
         assert_eq!(claim(&world, REQUEST).await, expected);
 
         store.cue(When::Every("store.begin"), Fault::Refuse(ErrorKind::Unavailable));

@@ -63,6 +63,7 @@ pub fn announce(started: &Started<'_>, format: LogFormat) {
     }
 }
 
+/// Whoever reads this may be on another machine: the addresses are those that were bound.
 fn log(started: &Started<'_>) {
     let url = url(started.address);
     tracing::info!(
@@ -82,8 +83,9 @@ fn log(started: &Started<'_>) {
     );
 }
 
+/// Whoever reads this has a browser on this machine, which opens no address that stands for all.
 fn page(started: &Started<'_>) -> String {
-    let url = url(started.address);
+    let url = url(port::from_here(started.address));
     let mut page = format!(
         "  portwright {} · {} · ready in {} ms\n\n",
         env!("CARGO_PKG_VERSION"),
@@ -94,7 +96,8 @@ fn page(started: &Started<'_>) -> String {
         let _ = writeln!(page, "{}", text.trim_end());
     };
     line(&format!("  {:<10} {url:<32} {:<8} {url}/docs", "API", "docs"));
-    let metrics = started.metrics.map(|address| format!("{:<8} {}", "metrics", metrics_url(address)));
+    let metrics = started.metrics.map(|address| metrics_url(port::from_here(address)));
+    let metrics = metrics.map(|url| format!("{:<8} {url}", "metrics"));
     line(&format!("  {:<10} {:<32} {}", "Health", format!("{url}/health"), metrics.unwrap_or_default()));
     line("");
     line(&format!("  {:<10} {}", "database", started.database));
@@ -126,9 +129,8 @@ fn workers(count: Option<WorkerCount>) -> String {
     }
 }
 
-/// Where a browser on this machine finds the server.
 fn url(address: SocketAddr) -> String {
-    format!("http://{}", port::from_here(address))
+    format!("http://{address}")
 }
 
 fn metrics_url(address: SocketAddr) -> String {
@@ -193,9 +195,16 @@ mod tests {
 
     #[test]
     fn an_address_that_is_all_addresses_is_shown_as_one_that_a_browser_opens() {
-        assert_eq!(url("0.0.0.0:80".parse().expect("an address")), "http://127.0.0.1:80");
-        assert_eq!(url("[::]:3000".parse().expect("an address")), "http://[::1]:3000");
-        assert_eq!(url("192.0.2.1:3000".parse().expect("an address")), "http://192.0.2.1:3000");
+        for (bound, shown) in [
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:3000", "http://[::1]:3000"),
+            ("192.0.2.1:3000", "http://192.0.2.1:3000"),
+        ] {
+            let metrics = Some(bound.parse().expect("an address"));
+            let page = page(&Started { metrics, ..started(bound, None) });
+            assert!(page.contains(&format!("{shown}/docs")), "{page}");
+            assert!(page.contains(&format!("{shown}/metrics")), "{page}");
+        }
     }
 
     #[test]

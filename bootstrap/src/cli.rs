@@ -71,10 +71,16 @@ pub enum Command {
     Users(Users),
     /// Take a guided tour of the server on the data directory, or of one that is started for it and stopped again
     Demo(Demo),
-    /// Ask the server on this machine how it is; exits 1 when it is not well
+    /// Ask the server on this machine, or the worker, how it is; exits 1 when it is not well
     Health {
         /// Only whether it answers, or whether requests may be sent to it
         check: Option<HealthCheck>,
+        /// The role of whom to ask, which wins over `COMPUTE_APP_ROLE`.
+        #[arg(
+            long,
+            help = "api, worker or all: a worker is asked at MANAGEMENT_PORT [env: COMPUTE_APP_ROLE]"
+        )]
+        role: Option<String>,
     },
     /// Check this set-up: probe what it needs, and say what to do about whatever is wrong; exits 1 when a check failed
     Doctor {
@@ -278,6 +284,9 @@ impl Cli {
             let spawn = options.no_workers.then(|| "false".to_owned());
             decide("COMPUTE_AUTO_SPAWN", "--no-workers", spawn);
         }
+        if let Command::Health { role, .. } = &command {
+            decide("COMPUTE_APP_ROLE", "--role", role.clone());
+        }
         if let Command::Migrate(options) = &command {
             decide("DATABASE_URL", "--to", options.to.clone());
         }
@@ -333,6 +342,8 @@ mod tests {
     fn roles_and_workers_are_settings_that_the_command_line_may_decide() {
         let (_, overrides) = split(&["--role", "api", "--no-workers"]);
         assert_eq!(overrides, [("--role", "api".to_owned()), ("--no-workers", "false".to_owned())]);
+        let (_, overrides) = split(&["health", "ready", "--role", "worker"]);
+        assert_eq!(overrides, [("--role", "worker".to_owned())]);
         let (command, overrides) = split(&["worker", "--queues", "cpu,mail", "--concurrency", "4"]);
         assert_eq!(overrides, [("--concurrency", "4".to_owned())]);
         let Command::Worker(WorkerCommand { queues, supervised: false, id: None, .. }) = command else {

@@ -60,7 +60,7 @@ fn run(cli: Cli, program: Program) -> Result<Exit, Failure> {
             }
             return block_on(doctor::run(&reading, topic, json, &program.ambient));
         }
-        Command::Health { check } => {
+        Command::Health { check, .. } => {
             let config = prepare(overrides)?;
             return block_on(health::run(&config, check));
         }

@@ -147,6 +147,8 @@ pub struct Listen {
 pub struct Jwt {
     /// With what.
     pub key: SigningKeySource,
+    /// Files with the other keys whose tokens are taken.
+    pub accepted: Vec<PathBuf>,
     /// How long a token is valid; whole seconds, at least one.
     pub access_ttl: Duration,
 }

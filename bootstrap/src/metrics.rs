@@ -93,10 +93,7 @@ impl ManagementPort {
         let server = Server::new(listener, Arc::new(endpoint)).run(stop.clone(), LAST_SCRAPE);
         #[expect(clippy::disallowed_methods, reason = "`close` waits for it")]
         let server = tokio::spawn(server);
-        tracing::info!(
-            url = format!("http://{}", port::from_here(address)),
-            "metrics and health for operators"
-        );
+        tracing::info!(url = format!("http://{address}"), "metrics and health for operators");
         Ok(Self { address, server, stop })
     }
 

@@ -28,7 +28,7 @@ use crate::handover::{Hangups, Inheritance, Place, Sockets, hand_over};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::{self, ManagementPort};
 use crate::open_store::OpenStore;
-use crate::wiring::{Program, reach, signing_key, wire};
+use crate::wiring::{Program, accepted_keys, reach, signing_key, wire};
 use crate::{port, servers, stale};
 
 /// How long opening a file or a port may take.
@@ -139,7 +139,7 @@ async fn take_place(config: &Config, inheritance: &mut Inheritance) -> Result<Pl
 async fn rehearse(config: &Config, migrate: bool) -> Result<(), Failure> {
     let store = OpenStore::open(&config.database, migrate, Arc::new(Unobserved)).await?;
     store.close().await;
-    signing_key(config).map(drop)
+    accepted_keys(config, &signing_key(config)?).map(drop)
 }
 
 struct Begun {

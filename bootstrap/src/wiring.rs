@@ -16,7 +16,7 @@ use portwright_http::{
 };
 use portwright_layers::{Layers, Policy as Patience, StoragePolicy, with_deadline};
 use portwright_memory::{MemoryStorage, SystemClock, UuidV7};
-use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, SigningKey};
+use portwright_security::{AeadSealer, Argon2Hasher, Capacity, Cost, JwtIssuer, KeyError, SigningKey};
 use portwright_socket::QueueClient;
 use portwright_storage::{OpendalStorage, StorageHealth};
 
@@ -174,8 +174,10 @@ pub async fn wire(
     let Ambient { clock, ids, .. } = ambient;
     let Shared { cache, limiter, health: shared_health } = Shared::open(config, &clock, &layers).await?;
     let key = signing_key(config)?;
-    let tokens = Arc::new(JwtIssuer::new(&key, ISSUER, ISSUER));
-    let sealer = Arc::new(AeadSealer::new(&key));
+    let others = accepted_keys(config, &key)?;
+    let tokens = JwtIssuer::new(&key, ISSUER, ISSUER);
+    let tokens = Arc::new(others.iter().fold(tokens, JwtIssuer::accepting));
+    let sealer = Arc::new(others.iter().fold(AeadSealer::new(&key), AeadSealer::accepting));
     let hasher: Arc<dyn PasswordHasher> = Arc::new(hasher(config)?);
 
     // What we do with it
@@ -260,7 +262,21 @@ pub fn signing_key(config: &Config) -> Result<SigningKey, Failure> {
         SigningKeySource::File(path) => SigningKey::load(path),
         SigningKeySource::Secret(secret) => SigningKey::from_secret(secret.expose().as_bytes()),
     };
-    key.map_err(|error| Failure::new(Exit::Config, Problem::new(error.to_string())))
+    key.map_err(|error| no_key(&error))
+}
+
+/// The other keys whose tokens are taken. The one that signs may be among them, so that a change of keys need not change this.
+///
+/// # Errors
+/// If one cannot be read or is none.
+pub(crate) fn accepted_keys(config: &Config, signing: &SigningKey) -> Result<Vec<SigningKey>, Failure> {
+    let keys = config.jwt.accepted.iter().map(|path| SigningKey::load(path));
+    let others = keys.filter(|key| key.as_ref().map_or(true, |key| key.id() != signing.id()));
+    others.collect::<Result<_, _>>().map_err(|error| no_key(&error))
+}
+
+fn no_key(error: &KeyError) -> Failure {
+    Failure::new(Exit::Config, Problem::new(error.to_string()))
 }
 
 fn hasher(config: &Config) -> Result<Argon2Hasher, Failure> {

@@ -159,3 +159,17 @@ fn health_without_a_server_is_exit_1() {
     assert_eq!(code, Some(1));
     assert!(stderr.contains("no answer from the server at 127.0.0.1, port 1"), "{stderr}");
 }
+
+#[test]
+fn the_health_of_a_worker_is_asked_for_at_the_port_for_operators() {
+    let directory = directory("");
+    let (code, _, stderr) = run(portwright(&directory).args(["health", "--role", "worker"]));
+    assert_eq!(code, Some(78));
+    assert!(stderr.contains("a worker answers at MANAGEMENT_PORT alone, which is not set"), "{stderr}");
+
+    let by_role = [("COMPUTE_APP_ROLE", "worker"), ("MANAGEMENT_PORT", "1")];
+    let (code, _, stderr) = run(portwright(&directory).arg("health").envs(by_role));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("no answer from the worker at 127.0.0.1, port 1"), "{stderr}");
+    assert!(stderr.contains("with this HOST and MANAGEMENT_PORT?"), "{stderr}");
+}

@@ -6,6 +6,8 @@
 //!       ▲                 │  abandon: it failed, a new try may run
 //!       └─────────────────┘  or the process died and the claim expired
 //! ```
+//!
+//! A new try is still the same request: it knows when the first one began, so that both name what they make alike.
 
 use bytes::Bytes;
 
@@ -33,6 +35,8 @@ pub struct IdempotencyRecord {
     pub fingerprint: Fingerprint,
     /// How far that request has come.
     pub progress: Progress,
+    /// When the first try began.
+    pub begun_at: Timestamp,
     /// From here on the record counts as absent.
     pub expires_at: Timestamp,
 }
@@ -62,8 +66,11 @@ pub struct RecordedAnswer {
 /// What a request with an idempotency key may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// It is the first: go ahead.
-    Granted,
+    /// It is the first, or all before it failed: go ahead.
+    Granted {
+        /// When this request was first tried.
+        begun_at: Timestamp,
+    },
     /// The first one is still being answered.
     StillRunning,
     /// Another request used this key.
@@ -89,5 +96,12 @@ impl IdempotencyRecord {
             Progress::Answered(answer) => Claim::Replay(answer.clone()),
             Progress::Withheld => Claim::AlreadyUsed,
         })
+    }
+
+    /// When a request with this fingerprint was first tried, if nobody has an answer to it yet.
+    #[must_use]
+    pub fn begun(&self, fingerprint: Fingerprint) -> Option<Timestamp> {
+        let unanswered = self.progress == Progress::Running && self.fingerprint == fingerprint;
+        unanswered.then_some(self.begun_at)
     }
 }

@@ -18,10 +18,10 @@ use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
 use poem::{Body, Endpoint, IntoResponse, Request, Response, Result};
 use poem_openapi::types::ParseFromJSON;
 use portwright_application::{Idempotency, Jobs, SessionError, Sessions};
-use portwright_domain::PortError;
 use portwright_domain::idempotency::{Claim, Fingerprint, IdempotencyKey, Progress, RecordedAnswer};
 use portwright_domain::job::JobId;
 use portwright_domain::ports::Sealer;
+use portwright_domain::{PortError, Timestamp};
 use ring::digest::{Context, SHA256};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -158,8 +158,8 @@ async fn answer<E: Endpoint<Output = Response>>(
 ) -> Result<Response> {
     let Once { key, fingerprint, digest } = once;
     let claimed = Instant::now();
-    match keys.claim(&key, fingerprint).await.map_err(Problem::from)? {
-        Claim::Granted => {}
+    let begun_at = match keys.claim(&key, fingerprint).await.map_err(Problem::from)? {
+        Claim::Granted { begun_at } => begun_at,
         Claim::StillRunning => return Err(Problem::new(ProblemCode::IdempotencyKeyRunning).into()),
         Claim::KeyReused => return Err(Problem::new(ProblemCode::IdempotencyKeyReused).into()),
         Claim::AlreadyUsed => return Err(Problem::new(ProblemCode::AlreadyUsed).into()),
@@ -172,8 +172,8 @@ async fn answer<E: Endpoint<Output = Response>>(
             }
             return Ok(newest.put_on(replay(answer)?).await);
         }
-    }
-    request.set_data(JobOfKey::of(&key, fingerprint));
+    };
+    request.set_data(JobOfKey::of(&key, fingerprint, begun_at));
     let (answer, mut kept) = keep(inner.call(request).await).await;
     if let (Some(Progress::Answered(answer)), Some(digest)) =
         (&mut kept, digest.as_ref().and_then(BodyDigest::get))
@@ -196,7 +196,8 @@ async fn answer<E: Endpoint<Output = Response>>(
 struct JobOfKey(JobId);
 
 impl JobOfKey {
-    fn of(key: &IdempotencyKey, fingerprint: Fingerprint) -> Self {
+    /// A UUID of version 7 (RFC 9562): the time when the key was first used, and a digest in place of chance.
+    fn of(key: &IdempotencyKey, fingerprint: Fingerprint, begun_at: Timestamp) -> Self {
         let mut context = Context::new(&SHA256);
         // Neither a path nor a key has a line break.
         for part in ["job", &key.scope, &key.key] {
@@ -204,9 +205,10 @@ impl JobOfKey {
             context.update(b"\n");
         }
         context.update(&fingerprint.0);
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&context.finish().as_ref()[..16]);
-        Self(JobId(Builder::from_custom_bytes(bytes).into_uuid()))
+        let mut digest = [0; 10];
+        digest.copy_from_slice(&context.finish().as_ref()[..10]);
+        let millis = u64::try_from(begun_at.unix_micros() / 1_000).unwrap_or_default();
+        Self(JobId(Builder::from_unix_timestamp_millis(millis, &digest).into_uuid()))
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use portwright_domain::{ErrorKind, PortError};
 use sqlx::postgres::PgConnectOptions;
 
+use crate::url::options_of;
+
 /// The servers of one database and how they are used. Which of them is the primary is found out, and again after every
 /// failover.
 #[derive(Clone)]
@@ -33,17 +35,21 @@ impl PostgresConfig {
     /// The database at these URLs, in any order: `postgres://user:password@host:port/database?sslmode=…`. Ten connections
     /// to each, 250 ms to get one, 10 s per statement, replicas up to 5 s behind.
     ///
+    /// What is asked of TLS is what libpq understands, or more: `allow` means `prefer`; and whoever names an authority
+    /// (`sslrootcert`) wants it to be asked, which makes `verify-ca` of `require` and `verify-full` of less. That authority is
+    /// trusted besides those of this machine; `system` means the latter alone, and `verify-full`.
+    ///
     /// # Errors
-    /// `Misconfigured` if one is no such URL, or there is none. The URL is not in the error: it may hold a password.
+    /// `Misconfigured` if one is no such URL, has a parameter that is not obeyed, or there is none. The URL is not in the
+    /// error: it may hold a password.
     pub fn at<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> Result<Self, PortError> {
-        let refused = |detail| PortError::new(ErrorKind::Misconfigured, "store.init", detail);
+        let refused = |detail: String| PortError::new(ErrorKind::Misconfigured, "store.init", detail);
         let servers = urls
             .into_iter()
-            .map(|url| url.as_ref().parse::<PgConnectOptions>())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| refused("a database URL is not postgres://user:password@host:port/database"))?;
+            .map(|url| options_of(url.as_ref()).map_err(refused))
+            .collect::<Result<Vec<_>, _>>()?;
         if servers.is_empty() {
-            return Err(refused("no database server is given"));
+            return Err(refused("no database server is given".to_owned()));
         }
         Ok(Self {
             servers,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portwright_domain::ports::Obstacle;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{Connection, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,6 +17,9 @@ use crate::server::{name_of, open};
 mod facts;
 
 pub use facts::{Facts, Replay, examine};
+
+/// `invalid_authorization_specification`: whom no rule lets in, or whom it does not know.
+const NO_RULE: &str = "28000";
 
 /// No question of a diagnosis takes longer than this.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -43,13 +46,16 @@ pub enum Role {
     Standby,
 }
 
-/// Looks at every server at once, in the order of their URLs; takes four seconds at most.
+/// Looks at every server at once, in the order of their URLs; takes six seconds at most.
 pub async fn look(config: &PostgresConfig) -> Vec<Found> {
     let mut looks = JoinSet::new();
     for (at, server) in config.servers.iter().cloned().enumerate() {
         let connect = config.connect;
         looks.spawn(async move {
-            let role = role_of(&server, connect).await.map_err(|error| obstacle(&error));
+            let role = match role_of(&server, connect).await {
+                Err(error) if takes_only_tls(&server, connect, &error).await => Err(Obstacle::OnlyTls),
+                role => role.map_err(|error| obstacle(&error)),
+            };
             let (host, port) = (server.get_host().to_owned(), server.get_port());
             (at, Found { server: name_of(&server), host, port, role })
         });
@@ -79,6 +85,23 @@ async fn role_of(server: &PgConnectOptions, connect: Duration) -> Result<Role, s
     Ok(if is_standby { Role::Standby } else { Role::Primary })
 }
 
+/// Whether a server that refused us would not have over TLS. What it says then is that there is no rule for us, in its own
+/// language, and the same to a user whom it does not know.
+async fn takes_only_tls(server: &PgConnectOptions, connect: Duration, refusal: &sqlx::Error) -> bool {
+    let is_no_rule = |error: &sqlx::Error| {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.as_deref() == Some(NO_RULE)
+    };
+    if !matches!(server.get_ssl_mode(), PgSslMode::Disable) || !is_no_rule(refusal) {
+        return false;
+    }
+    let over_tls = server.clone().ssl_mode(PgSslMode::Require);
+    match open(&over_tls, connect).await {
+        Ok(connection) => bounded(ANSWER, connection.close()).await.is_ok(),
+        Err(error) => error.as_database_error().is_some() && !is_no_rule(&error),
+    }
+}
+
 async fn ask_role(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     bounded(ANSWER, sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection)).await
 }
@@ -93,8 +116,8 @@ pub(crate) fn obstacle(error: &sqlx::Error) -> Obstacle {
         sqlx::Error::Database(reported) => {
             let said = reported.message().to_owned();
             match reported.code().as_deref().unwrap_or_default() {
-                // invalid_password, invalid_authorization_specification
-                "28P01" | "28000" => Obstacle::Credentials(said),
+                // invalid_password
+                "28P01" | NO_RULE => Obstacle::Credentials(said),
                 // invalid_catalog_name
                 "3D000" => Obstacle::Absent(said),
                 // insufficient_privilege

@@ -57,13 +57,13 @@ impl PostgresExport {
         limit: u32,
     ) -> Result<Vec<IdempotencyRecord>, PortError> {
         // Byte by byte, whatever the collation of the database is.
-        const SQL: &str = "SELECT fingerprint, progress, status, headers, body, expires_at, scope, key \
+        const SQL: &str = "SELECT fingerprint, progress, status, headers, body, expires_at, begun_at, scope, key \
              FROM idempotency_keys WHERE (scope COLLATE \"C\", key COLLATE \"C\") > ($1, $2) \
              ORDER BY scope COLLATE \"C\", key COLLATE \"C\" LIMIT $3";
         let (scope, key) = after.map_or(("", ""), |after| (&after.scope, &after.key));
         let question = sqlx::query(SQL).bind(scope).bind(key).bind(i64::from(limit));
         read(question.fetch_all(&mut self.0).await, |row| {
-            let key = IdempotencyKey { scope: row.try_get(6)?, key: row.try_get(7)? };
+            let key = IdempotencyKey { scope: row.try_get(7)?, key: row.try_get(8)? };
             idempotency::record(row, key)
         })
     }

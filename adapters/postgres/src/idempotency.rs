@@ -51,13 +51,14 @@ pub(crate) fn record(row: &PgRow, key: IdempotencyKey) -> Result<IdempotencyReco
         }),
     };
     let expires_at = Timestamp::from_unix_micros(row.try_get(5)?);
-    Ok(IdempotencyRecord { key, fingerprint: Fingerprint(fingerprint), progress, expires_at })
+    let begun_at = Timestamp::from_unix_micros(row.try_get(6)?);
+    Ok(IdempotencyRecord { key, fingerprint: Fingerprint(fingerprint), progress, begun_at, expires_at })
 }
 
 #[async_trait]
 impl IdempotencyRepository for Pooled {
     async fn find(&mut self, key: &IdempotencyKey) -> Result<Option<IdempotencyRecord>, PortError> {
-        const SQL: &str = "SELECT fingerprint, progress, status, headers, body, expires_at FROM idempotency_keys \
+        const SQL: &str = "SELECT fingerprint, progress, status, headers, body, expires_at, begun_at FROM idempotency_keys \
              WHERE scope = $1 AND key = $2";
         asked!(self, "idempotency.find", connection => async {
             let found = sqlx::query(SQL).bind(&key.scope).bind(&key.key).fetch_optional(connection).await?;
@@ -67,7 +68,8 @@ impl IdempotencyRepository for Pooled {
 
     async fn insert(&mut self, new: &IdempotencyRecord) -> Result<(), PortError> {
         const SQL: &str = "INSERT INTO idempotency_keys \
-             (scope, key, fingerprint, progress, status, headers, body, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+             (scope, key, fingerprint, progress, status, headers, body, expires_at, begun_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
         let columns = Columns::of(&new.progress);
         let inserted = asked!(self, "idempotency.insert", connection => sqlx::query(SQL)
             .bind(&new.key.scope)
@@ -78,6 +80,7 @@ impl IdempotencyRepository for Pooled {
             .bind(&columns.headers)
             .bind(columns.body)
             .bind(new.expires_at.unix_micros())
+            .bind(new.begun_at.unix_micros())
             .execute(connection));
         match inserted?.rows_affected() {
             0 => Err(PortError::conflict("idempotency.insert", "idempotency.key")),

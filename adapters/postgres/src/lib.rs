@@ -18,6 +18,7 @@ mod sessions;
 mod status;
 mod store;
 mod together;
+mod url;
 mod users;
 
 pub use config::PostgresConfig;

@@ -34,7 +34,7 @@ pub struct Migration {
 }
 
 /// Every migration that this program knows, in order.
-pub const MIGRATIONS: [Migration; 5] = [
+pub const MIGRATIONS: [Migration; 6] = [
     Migration {
         number: 1,
         name: "users_and_sessions",
@@ -59,6 +59,11 @@ pub const MIGRATIONS: [Migration; 5] = [
         number: 5,
         name: "outbox_handed_over",
         sql: include_str!("../../../migrations/postgres/0005_outbox_handed_over.sql"),
+    },
+    Migration {
+        number: 6,
+        name: "idempotency_begun_at",
+        sql: include_str!("../../../migrations/postgres/0006_idempotency_begun_at.sql"),
     },
 ];
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use portwright_domain::ports::{Clock, Obstacle};
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
+use redis::{
+    Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError,
+    RedisResult, Value,
+};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -59,17 +62,42 @@ pub async fn look(config: &RedisConfig) -> Vec<Found> {
     for (at, server) in config.servers.iter().cloned().enumerate() {
         let within = config.connect;
         looks.spawn(async move {
-            let answer = async {
-                let mut connection = open(&server, within).await?;
-                ask::<Value>(&mut connection, &redis::cmd("PING")).await
-            };
-            let obstacle = answer.await.err().map(|error| obstacle(&error));
+            let mut obstacle = ping(&server, within).await.err();
+            if let Some(found) = &mut obstacle
+                && !found.is_understood()
+                && let Some(truth) = disagreement(&server, within).await
+            {
+                *found = truth;
+            }
             (at, Found { server: name_of(&server), port: port_of(&server), obstacle })
         });
     }
     let mut found = looks.join_all().await;
     found.sort_by_key(|(at, _)| *at);
     found.into_iter().map(|(_, found)| found).collect()
+}
+
+async fn ping(server: &ConnectionInfo, within: Duration) -> Result<(), Obstacle> {
+    let answer = async {
+        let mut connection = open(server, within).await?;
+        ask::<Value>(&mut connection, &redis::cmd("PING")).await
+    };
+    answer.await.map(|_pong| ()).map_err(|error| obstacle(&error))
+}
+
+/// Whether one of us speaks TLS and the other does not. A server says so to nobody: it hangs up, or waits for the rest of
+/// what it does not understand. So it is greeted the other way, without a password, which must not be seen on the way.
+async fn disagreement(server: &ConnectionInfo, within: Duration) -> Option<Obstacle> {
+    let (address, truth) = match server.addr().clone() {
+        ConnectionAddr::Tcp(host, port) => {
+            (ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }, Obstacle::OnlyTls)
+        }
+        ConnectionAddr::TcpTls { host, port, .. } => (ConnectionAddr::Tcp(host, port), Obstacle::NoTls),
+        _ => return None,
+    };
+    let other = server.clone().set_addr(address).set_redis_settings(RedisConnectionInfo::default());
+    let answer = timeout(within, ping(&other, within)).await.ok()?;
+    answer.err().is_none_or(|obstacle| obstacle.is_understood()).then_some(truth)
 }
 
 /// Asks the server that takes our writes.
@@ -141,6 +169,8 @@ fn obstacle(error: &RedisError) -> Obstacle {
         _ if error.is_connection_refusal() => Obstacle::Refused,
         _ if error.is_timeout() => Obstacle::Silent,
         _ if error.is_connection_dropped() => Obstacle::HungUp,
-        _ => Obstacle::Other(said),
+        // The certificates of authorities cannot be read.
+        _ if error.kind() == ErrorKind::InvalidClientConfig => Obstacle::Tls(said),
+        _ => Obstacle::of_tls(&said).unwrap_or(Obstacle::Other(said)),
     }
 }

@@ -85,12 +85,12 @@ impl SqliteExport {
         after: Option<&IdempotencyKey>,
         limit: u32,
     ) -> Result<Vec<IdempotencyRecord>, PortError> {
-        const SQL: &str = "SELECT fingerprint, progress, status, headers, body, expires_at, scope, key \
+        const SQL: &str = "SELECT fingerprint, progress, status, headers, body, expires_at, begun_at, scope, key \
              FROM idempotency_keys WHERE (scope, key) > (?, ?) ORDER BY scope, key LIMIT ?";
         let (scope, key) = after.map_or(("", ""), |after| (&after.scope, &after.key));
         let found = sqlx::query(SQL).bind(scope).bind(key).bind(limit).fetch_all(&mut self.connection).await;
         self.read(found, |row| {
-            let key = IdempotencyKey { scope: row.try_get(6)?, key: row.try_get(7)? };
+            let key = IdempotencyKey { scope: row.try_get(7)?, key: row.try_get(8)? };
             idempotency::record(row, key)
         })
     }

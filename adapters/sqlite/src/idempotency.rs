@@ -50,13 +50,14 @@ pub(crate) fn record(row: &SqliteRow, key: IdempotencyKey) -> Result<Idempotency
         }),
     };
     let expires_at = Timestamp::from_unix_micros(row.try_get(5)?);
-    Ok(IdempotencyRecord { key, fingerprint: Fingerprint(fingerprint), progress, expires_at })
+    let begun_at = Timestamp::from_unix_micros(row.try_get(6)?);
+    Ok(IdempotencyRecord { key, fingerprint: Fingerprint(fingerprint), progress, begun_at, expires_at })
 }
 
 #[async_trait]
 impl IdempotencyRepository for Pooled {
     async fn find(&mut self, key: &IdempotencyKey) -> Result<Option<IdempotencyRecord>, PortError> {
-        const SQL: &str = "SELECT fingerprint, progress, status, headers, body, expires_at FROM idempotency_keys \
+        const SQL: &str = "SELECT fingerprint, progress, status, headers, body, expires_at, begun_at FROM idempotency_keys \
              WHERE scope = ? AND key = ?";
         let connection = self.ask("idempotency.find")?;
         let found = sqlx::query(SQL).bind(&key.scope).bind(&key.key).fetch_optional(connection).await;
@@ -66,7 +67,7 @@ impl IdempotencyRepository for Pooled {
 
     async fn insert(&mut self, new: &IdempotencyRecord) -> Result<(), PortError> {
         const SQL: &str = "INSERT INTO idempotency_keys \
-             (scope, key, fingerprint, progress, status, headers, body, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+             (scope, key, fingerprint, progress, status, headers, body, expires_at, begun_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let columns = Columns::of(&new.progress);
         let connection = self.ask("idempotency.insert")?;
         let inserted = sqlx::query(SQL)
@@ -78,6 +79,7 @@ impl IdempotencyRepository for Pooled {
             .bind(columns.headers)
             .bind(columns.body)
             .bind(new.expires_at.unix_micros())
+            .bind(new.begun_at.unix_micros())
             .execute(connection)
             .await;
         self.heard("idempotency.insert", inserted).map(drop)

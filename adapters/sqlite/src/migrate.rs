@@ -22,7 +22,7 @@ pub struct Migration {
 }
 
 /// Every migration of the store that this program knows, in order.
-pub const MIGRATIONS: [Migration; 5] = [
+pub const MIGRATIONS: [Migration; 6] = [
     Migration {
         number: 1,
         name: "users_and_sessions",
@@ -43,6 +43,11 @@ pub const MIGRATIONS: [Migration; 5] = [
         number: 5,
         name: "outbox_handed_over",
         sql: include_str!("../../../migrations/sqlite/0005_outbox_handed_over.sql"),
+    },
+    Migration {
+        number: 6,
+        name: "idempotency_begun_at",
+        sql: include_str!("../../../migrations/sqlite/0006_idempotency_begun_at.sql"),
     },
 ];
 

@@ -16,7 +16,25 @@ const ANSWER: Duration = Duration::from_secs(4);
 /// # Errors
 /// What stands in the way.
 pub async fn look(config: &S3Config) -> Result<(), Obstacle> {
-    let operator = config.operator().map_err(|error| Obstacle::Other(error.detail().to_owned()))?;
+    match look_at(config).await {
+        // So it looks if nobody speaks plainly there; who says nothing at all is not asked twice.
+        Err(Obstacle::HungUp | Obstacle::Other(_)) if takes_only_tls(config).await => Err(Obstacle::OnlyTls),
+        found => found,
+    }
+}
+
+/// Whether a server that was asked without TLS understands us with it. What servers say to the former is a matter of taste.
+async fn takes_only_tls(config: &S3Config) -> bool {
+    let Some(place) = config.endpoint.as_deref().and_then(|url| url.strip_prefix("http://")) else {
+        return false;
+    };
+    let over_tls = S3Config { endpoint: Some(format!("https://{place}")), ..config.clone() };
+    look_at(&over_tls).await.err().is_none_or(|obstacle| obstacle.is_understood())
+}
+
+async fn look_at(config: &S3Config) -> Result<(), Obstacle> {
+    // Names were judged where they were read; the authorities that vouch for servers are read here.
+    let operator = config.operator().map_err(|error| Obstacle::Tls(error.detail().to_owned()))?;
     let one = ListOptions { limit: Some(1), ..ListOptions::default() };
     match tokio::time::timeout(ANSWER, operator.list_options("", one)).await {
         Ok(Ok(_)) => Ok(()),

@@ -91,7 +91,8 @@ impl Avatars {
     /// Brings the storage in line with the row: makes the forms of an upload and shows them, if it is still the newest
     /// one, and removes everything of this user that is neither shown nor the newest upload.
     ///
-    /// It may start over at any point, and comes to the same objects under the same names.
+    /// It may start over at any point, and comes to the same objects under the same names. A picture that is shown is a success,
+    /// also where nothing can be removed.
     #[compute(name = "users.thumbnails", queue = "cpu", timeout = "2m")]
     pub async fn thumbnails(
         &self,
@@ -103,15 +104,20 @@ impl Avatars {
             let forgotten: Committed<()> =
                 transact!(self.transactions, "avatars.forget", |uow| forget_upload_in(uow, of).await)?;
             let () = forgotten.value;
-            // Another try would not find the upload, and so not know what was wrong with it.
-            if let Err(error) = self.sweep(of).await {
-                tracing::warn!(%error, user = %of.user, "what is no picture was left behind");
-            }
+        } else if made.is_err() {
+            return made;
         }
-        if made.is_ok() {
-            self.sweep(of).await?;
+        let Err(error) = self.sweep(of).await else { return made };
+        tracing::warn!(%error, user = %of.user, "what no row names any more was left behind");
+        let unswept = ThumbnailsError::Outside { kind: error.kind() };
+        match made {
+            // Nothing else was to be done.
+            Ok(Thumbnails::Superseded) => Err(unswept),
+            Ok(Thumbnails::Stored) if unswept.retryable() && !context.is_last_attempt() => Err(unswept),
+            // The picture is shown, and the next sweep finds what was before; or it is none, and another try would not find the
+            // upload, and so not know what was wrong with it.
+            Ok(Thumbnails::Stored) | Err(_) => made,
         }
-        made
     }
 }
 
@@ -143,7 +149,7 @@ impl Avatars {
     }
 
     /// What has become of an upload; `None` if something is still to be done.
-    async fn settled(&self, of: ThumbnailsOf) -> Result<Option<Thumbnails>, PortError> {
+    pub(super) async fn settled(&self, of: ThumbnailsOf) -> Result<Option<Thumbnails>, PortError> {
         let user = self.stored(of.user).await?;
         let shown = user.as_ref().and_then(|user| user.avatar).map(|avatar| avatar.id);
         let newest = user.and_then(|user| user.avatar_upload);

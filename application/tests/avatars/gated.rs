@@ -17,6 +17,8 @@ pub(super) enum Trap {
     Hold(&'static str, &'static str),
     /// It fails, and nothing happened.
     Refuse(&'static str, &'static str),
+    /// It fails, as it would the next time.
+    Forbid(&'static str, &'static str),
 }
 
 pub(super) struct Gated {
@@ -51,12 +53,12 @@ impl Gated {
         self.released.add_permits(1);
     }
 
-    async fn pass(&self, operation: &'static str, key: &ObjectKey) -> Result<(), PortError> {
+    async fn pass(&self, operation: &'static str, key: &str) -> Result<(), PortError> {
         let trap = {
             let mut traps = self.traps.lock().unwrap_or_else(PoisonError::into_inner);
             let sprung = traps.iter().position(|trap| {
-                let (Trap::Hold(of, ending) | Trap::Refuse(of, ending)) = trap;
-                *of == operation && key.as_str().ends_with(ending)
+                let (Trap::Hold(of, ending) | Trap::Refuse(of, ending) | Trap::Forbid(of, ending)) = trap;
+                *of == operation && key.ends_with(ending)
             });
             sprung.map(|index| traps.remove(index))
         };
@@ -68,6 +70,9 @@ impl Gated {
                 Ok(())
             }
             Some(Trap::Refuse(..)) => Err(PortError::new(ErrorKind::Unavailable, operation, "away on cue")),
+            Some(Trap::Forbid(..)) => {
+                Err(PortError::new(ErrorKind::Misconfigured, operation, "forbidden on cue"))
+            }
         }
     }
 }
@@ -75,17 +80,17 @@ impl Gated {
 #[async_trait]
 impl Storage for Gated {
     async fn put(&self, key: &ObjectKey, body: Box<dyn ObjectBody>) -> Result<ObjectInfo, PortError> {
-        self.pass("put", key).await?;
+        self.pass("put", key.as_str()).await?;
         self.inner.put(key, body).await
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Object>, PortError> {
-        self.pass("get", key).await?;
+        self.pass("get", key.as_str()).await?;
         self.inner.get(key).await
     }
 
     async fn remove(&self, key: &ObjectKey) -> Result<(), PortError> {
-        self.pass("remove", key).await?;
+        self.pass("remove", key.as_str()).await?;
         self.inner.remove(key).await
     }
 
@@ -95,6 +100,7 @@ impl Storage for Gated {
         after: Option<&ObjectKey>,
         limit: u32,
     ) -> Result<Vec<ObjectInfo>, PortError> {
+        self.pass("list", prefix).await?;
         self.inner.list(prefix, after, limit).await
     }
 

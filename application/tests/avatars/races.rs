@@ -11,6 +11,8 @@ use portwright_domain::ErrorKind;
 use portwright_domain::access::Role;
 use portwright_domain::avatar::PictureKind;
 use portwright_domain::job::{JobState, Outcome, WorkerId};
+use portwright_domain::page::{Limit, PageRequest};
+use portwright_domain::ports::job_queue::JobFilter;
 use portwright_domain::ports::{JobQueue, JobSource, ObjectKey, Store};
 use portwright_domain::user::User;
 use portwright_memory::MemoryStore;
@@ -221,6 +223,65 @@ async fn a_storage_that_is_away_for_a_moment_costs_a_try() {
         assert_eq!((job.state, job.attempts), (JobState::Succeeded, 2));
         assert_eq!(world.names().await, ALL_FORMS);
     }
+}
+
+#[tokio::test]
+async fn a_picture_that_is_shown_is_a_success_also_where_the_storage_cannot_be_listed() {
+    let (world, storage, ada) = gated_world().await;
+    world.put(&ada, PNG, &square(7)).await.expect("a picture");
+    storage.set(Trap::Forbid("list", "/"));
+    let shown = world.put(&ada, PNG, &square(8)).await.expect("it is there");
+    assert_eq!(world.stored_user(ada.id()).await, Some(shown));
+    assert_eq!(edge_of(&world, &ada).await, 8);
+    assert_eq!(world.names().await.len(), 2 * ALL_FORMS.len() + 1, "two pictures and an upload");
+
+    // As long as another try may help, there is one.
+    let Ok(Uploaded::Pending(job)) = world.send(&ada, PNG, &square(9)).await else { panic!("a job") };
+    for _ in 0..job.spec.max_attempts {
+        storage.set(Trap::Refuse("list", "/"));
+        assert_eq!(world.drain().await, 1);
+        world.clock.advance(Duration::from_mins(1));
+    }
+    let job = world.queue.find(job.spec.id).await.expect("find works").expect("it is known");
+    assert_eq!((job.state, job.attempts), (JobState::Succeeded, job.spec.max_attempts));
+    assert_eq!(edge_of(&world, &ada).await, 9);
+
+    // Until then an upload might still be coming.
+    world.clock.advance(Duration::from_hours(1));
+    world.put(&ada, PNG, &square(10)).await.expect("a picture");
+    assert_eq!(world.names().await, ALL_FORMS, "the next sweep finds it");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_picture_does_not_wait_for_the_storage_to_be_tidy() {
+    let (world, storage, ada) = gated_world().await;
+    storage.set(Trap::Hold("list", "/"));
+    // Longer than it takes to draw it.
+    let upload = Upload { wait: Some(Duration::from_secs(2)), ..super::upload(PNG, &square(9)) };
+    let put = async {
+        let put = world.services.avatars.put(ada.principal(), ada.id(), upload).await;
+        storage.release();
+        put
+    };
+    let put = world.served(put).await.expect("a picture");
+    assert_eq!(
+        world.stored_user(ada.id()).await.map(|user| Uploaded::Shown(Box::new(user))),
+        Some(put.value)
+    );
+}
+
+#[tokio::test]
+async fn a_removed_picture_that_is_still_stored_is_a_job_that_failed() {
+    let (world, storage, ada) = gated_world().await;
+    world.put(&ada, PNG, &square(7)).await.expect("a picture");
+    world.services.avatars.remove(ada.principal(), ada.id(), None).await.expect("it is removed");
+    storage.set(Trap::Forbid("list", "/"));
+    assert_eq!(world.drain().await, 1);
+    assert_eq!(world.names().await, ALL_FORMS);
+    let failed = JobFilter { state: Some(JobState::Failed), ..JobFilter::default() };
+    let page = PageRequest::Walk { after: None, limit: Limit::MAX };
+    let failed = world.queue.list(&failed, &page).await.expect("list works").rows;
+    assert!(matches!(failed.as_slice(), [job] if job.spec.task.as_str() == "users.thumbnails"), "{failed:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,6 @@
-//! `portwright health`: asks the server on this machine, as a container's probe does.
+//! `portwright health`: asks the server on this machine, or the worker, as a container's probe does.
+//!
+//! A worker has no port but that for operators, and who probes cannot see which command was started: the role says whom to ask.
 //!
 //! It speaks just enough HTTP/1.0 for one question, so an image needs no `curl`.
 
@@ -11,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::cli::HealthCheck;
-use crate::config::{Config, Listen};
+use crate::config::{AppRole, Config, Listen};
 use crate::exit::Exit;
 use crate::failure::{Failure, Problem};
 use crate::output;
@@ -19,26 +21,58 @@ use crate::output;
 const DEADLINE: Duration = Duration::from_secs(5);
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Prints what the server says; [`Exit::Failed`] unless it says that it is well.
+/// Prints what the process says; [`Exit::Failed`] unless it says that it is well.
 pub(super) async fn run(config: &Config, check: Option<HealthCheck>) -> Result<Exit, Failure> {
     let path = match check {
         None => "/health",
         Some(HealthCheck::Live) => "/health/live",
         Some(HealthCheck::Ready) => "/health/ready",
     };
-    let (host, port) = target(&config.listen);
+    let asked = Asked::by_role(config)?;
     let key = config.health_secret.as_ref().map(|secret| format!("X-Health-Key: {}\r\n", secret.expose()));
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n{}\r\n", key.unwrap_or_default());
-    let answer = match timeout(DEADLINE, ask(&host, port, &request)).await {
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n{}\r\n", asked.host, key.unwrap_or_default());
+    let answer = match timeout(DEADLINE, ask(&asked.host, asked.port, &request)).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(no_answer(&host, port, &error.to_string())),
-        Err(_) => return Err(no_answer(&host, port, &format!("none within {} s", DEADLINE.as_secs()))),
+        Ok(Err(error)) => return Err(asked.no_answer(&error.to_string())),
+        Err(_) => return Err(asked.no_answer(&format!("none within {} s", DEADLINE.as_secs()))),
     };
     let Some((status, body)) = parse(&answer) else {
-        return Err(no_answer(&host, port, "what answers there does not speak HTTP"));
+        return Err(asked.no_answer("what answers there does not speak HTTP"));
     };
     output::print(&format!("{}\n", body.trim_end()))?;
     Ok(if status == 200 { Exit::Done } else { Exit::Failed })
+}
+
+struct Asked {
+    who: &'static str,
+    host: String,
+    port: u16,
+    /// The variable that says which port.
+    variable: &'static str,
+}
+
+impl Asked {
+    fn by_role(config: &Config) -> Result<Self, Failure> {
+        let (who, listen, variable) = match (config.compute.role, &config.management) {
+            (AppRole::Api | AppRole::All, _) => ("server", &config.listen, "PORT"),
+            (AppRole::Worker, Some(listen)) => ("worker", listen, "MANAGEMENT_PORT"),
+            (AppRole::Worker, None) => {
+                let problem = Problem::new("a worker answers at MANAGEMENT_PORT alone, which is not set");
+                return Err(Failure::new(
+                    Exit::Config,
+                    problem.fix("set it for the worker and for this command"),
+                ));
+            }
+        };
+        let (host, port) = target(listen);
+        Ok(Self { who, host, port, variable })
+    }
+
+    fn no_answer(&self, why: &str) -> Failure {
+        let Self { who, host, port, variable } = self;
+        let problem = Problem::new(format!("no answer from the {who} at {host}, port {port} ({why})"));
+        Failure::new(Exit::Failed, problem.fix(format!("is it running, and with this HOST and {variable}?")))
+    }
 }
 
 async fn ask(host: &str, port: u16, request: &str) -> io::Result<Vec<u8>> {
@@ -65,11 +99,6 @@ fn target(listen: &Listen) -> (String, u16) {
         _ => listen.host.clone(),
     };
     (host, listen.port)
-}
-
-fn no_answer(host: &str, port: u16, why: &str) -> Failure {
-    let problem = Problem::new(format!("no answer from the server at {host}, port {port} ({why})"));
-    Failure::new(Exit::Failed, problem.fix("is it running, and with this HOST and PORT?"))
 }
 
 #[cfg(test)]

@@ -50,7 +50,12 @@ pub(super) fn run(config: &Config, command: WorkerCommand, program: Program) -> 
     let work = async {
         let life = Lifecycle::new(config.shutdown);
         life.listen_for_signals().map_err(|error| cannot("listen for signals", &error))?;
-        worker::run(config, program, role, handlers.handle().clone(), &life).await
+        let ended = worker::run(config, program, role, handlers.handle().clone(), &life).await;
+        // Whatever else it ends with has been said, or will be.
+        if ended.as_ref().map_or_else(Failure::exit, |exit| *exit) == Exit::Done {
+            tracing::info!("stopped");
+        }
+        ended
     };
     let done = control.block_on(work.instrument(span));
     // A task that hangs in a system call, or never yields, must not keep the process alive.

@@ -111,6 +111,7 @@ fn quota(limit: Option<u32>, window: Option<std::time::Duration>) -> Option<Quot
 
 fn jwt(reader: &mut Reader<'_>) -> Option<Jwt> {
     let file = reader.read(&v::JWT_PRIVATE_KEY_FILE);
+    let accepted = reader.read(&v::JWT_ACCEPTED_KEY_FILES);
     let secret = reader.read(&v::JWT_SECRET);
     let access_ttl = reader.read(&v::JWT_EXPIRES_IN);
     let (file_spec, secret_spec) = (&v::JWT_PRIVATE_KEY_FILE.spec, &v::JWT_SECRET.spec);
@@ -133,7 +134,7 @@ fn jwt(reader: &mut Reader<'_>) -> Option<Jwt> {
         (None, Some(secret)) => SigningKeySource::Secret(secret),
         (None, None) => SigningKeySource::DataDir,
     };
-    Some(Jwt { key, access_ttl: access_ttl? })
+    Some(Jwt { key, accepted: accepted.unwrap_or_default(), access_ttl: access_ttl? })
 }
 
 /// Tests may use the secrets of the examples; nobody else, since everybody knows them.

@@ -63,6 +63,13 @@ impl SslMode {
     }
 }
 
+/// What is asked of TLS.
+#[derive(Debug, Clone, Copy)]
+struct Tls<'a> {
+    mode: SslMode,
+    authorities: Option<&'a Path>,
+}
+
 /// Reads everything about the database. A URL wins over its parts; without either, it is SQLite.
 pub(super) fn database(reader: &mut Reader<'_>, data_dir: Option<&Path>) -> Option<Database> {
     let url = reader.read(&v::DATABASE_URL);
@@ -72,6 +79,7 @@ pub(super) fn database(reader: &mut Reader<'_>, data_dir: Option<&Path>) -> Opti
     let (user, password, name) =
         (reader.read(&v::DB_USER), reader.read(&v::DB_PASSWORD), reader.read(&v::DB_NAME));
     let ssl_mode = reader.read(&v::DB_SSLMODE);
+    let authorities = reader.read(&v::DB_SSLROOTCERT);
     let replica_hosts = reader.read(&v::DB_REPLICA_HOSTS);
     let connections = reader.read(&v::DB_CONNECTION_LIMIT);
 
@@ -82,7 +90,15 @@ pub(super) fn database(reader: &mut Reader<'_>, data_dir: Option<&Path>) -> Opti
         return Some(Database::sqlite_in(data_dir?));
     }
     let (port, user, name, ssl_mode) = (port?, user?, name?, ssl_mode?);
-    let parts = |node: &Node| url_of(node, port, &user, password.as_ref(), &name, ssl_mode);
+    if authorities.is_some() && ssl_mode == SslMode::Disable {
+        reader.refuse(
+            &[&v::DB_SSLMODE.spec, &v::DB_SSLROOTCERT.spec],
+            "the authority of a certificate is given, and no certificate is asked for",
+            "set DB_SSLMODE to verify-full, or remove DB_SSLROOTCERT",
+        );
+    }
+    let tls = Tls { mode: ssl_mode, authorities: authorities.as_deref() };
+    let parts = |node: &Node| url_of(node, port, &user, password.as_ref(), &name, tls);
     let primary = match (url, host) {
         (Some(url), _) => url,
         (None, Some(host)) => parts(&Node { host, port: None }),
@@ -105,6 +121,7 @@ fn refuse_parts_of_nothing(reader: &mut Reader<'_>) {
         &v::DB_PASSWORD.spec,
         &v::DB_NAME.spec,
         &v::DB_SSLMODE.spec,
+        &v::DB_SSLROOTCERT.spec,
         &v::DB_REPLICA_HOSTS.spec,
     ];
     let given: Vec<_> = parts.into_iter().filter(|spec| reader.is_given(spec)).collect();
@@ -117,18 +134,14 @@ fn refuse_parts_of_nothing(reader: &mut Reader<'_>) {
     }
 }
 
-fn url_of(
-    node: &Node,
-    port: u16,
-    user: &str,
-    password: Option<&Secret>,
-    name: &str,
-    ssl_mode: SslMode,
-) -> Secret {
+fn url_of(node: &Node, port: u16, user: &str, password: Option<&Secret>, name: &str, tls: Tls<'_>) -> Secret {
     let server = host_in_url(node, port);
     let password = password.map(|password| format!(":{}", escaped(password.expose()))).unwrap_or_default();
-    let (user, name, ssl_mode) = (escaped(user), escaped(name), ssl_mode.as_str());
-    Secret::new(format!("postgres://{user}{password}@{server}/{name}?sslmode={ssl_mode}"))
+    let (user, name, ssl_mode) = (escaped(user), escaped(name), tls.mode.as_str());
+    let authorities =
+        tls.authorities.map(|file| format!("&sslrootcert={}", escaped(&file.to_string_lossy())));
+    let authorities = authorities.unwrap_or_default();
+    Secret::new(format!("postgres://{user}{password}@{server}/{name}?sslmode={ssl_mode}{authorities}"))
 }
 
 /// The host and the port, which is this one unless the node has its own.
@@ -154,8 +167,10 @@ mod tests {
     fn a_password_may_be_anything() {
         let node = Node { host: "::1".to_owned(), port: Some(6432) };
         let password = Secret::new("p@ss:w/rd? ä".to_owned());
-        let url = url_of(&node, 5432, "me", Some(&password), "my db", SslMode::VerifyFull);
-        let expected = "postgres://me:p%40ss%3Aw%2Frd%3F%20%C3%A4@[::1]:6432/my%20db?sslmode=verify-full";
+        let tls = Tls { mode: SslMode::VerifyFull, authorities: Some(Path::new("/a b.pem")) };
+        let url = url_of(&node, 5432, "me", Some(&password), "my db", tls);
+        let expected = "postgres://me:p%40ss%3Aw%2Frd%3F%20%C3%A4@[::1]:6432/my%20db?sslmode=verify-full\
+             &sslrootcert=%2Fa%20b.pem";
         assert_eq!(url.expose(), expected);
     }
 }

@@ -13,6 +13,9 @@ const OUR_PREFIXES: &[&str] =
 /// Prefixes of the ecosystem, which platforms set for everybody; in our own file they are meant for us.
 const SHARED_PREFIXES: &[&str] = &["OTEL_", "AWS_"];
 
+/// What TLS reads by itself, from the environment and from nowhere else.
+const OF_THE_ENVIRONMENT: &[&str] = &["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
 /// A problem for every name that was meant for us and is not obeyed.
 pub(super) fn problems(sources: &Sources) -> Vec<Problem> {
     sources.entries.iter().filter_map(problem).collect()
@@ -24,6 +27,11 @@ fn problem(entry: &Entry) -> Option<Problem> {
         return None;
     }
     let place = format!("{name} ({})", entry.origin);
+    if OF_THE_ENVIRONMENT.contains(&name) {
+        let what = format!("{name} is read from the environment alone");
+        let fix = format!("export it where the process is started, and remove it from {}", entry.origin);
+        return is_ours(entry.origin).then(|| Problem::new(what).from(place).fix(fix));
+    }
     if let Some(known) = likely(name, entry.origin) {
         let what = format!("unknown variable {name}, did you mean {known}?");
         return Some(Problem::new(what).from(place).fix(format!("rename it to {known}, or remove it")));

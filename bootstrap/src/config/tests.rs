@@ -147,6 +147,7 @@ fn values_that_make_no_sense_are_refused_with_the_reason() {
         ("JWT_SECRET", "short", "32 bytes"),
         ("JWT_PRIVATE_KEY_FILE", "/nonexistent/key.pem", "No such file"),
         ("JWT_PRIVATE_KEY_FILE", "/", "not a regular file"),
+        ("JWT_ACCEPTED_KEY_FILES", "/nonexistent/a.pem,/nonexistent/b.pem", "No such file"),
         ("SESSION_LIFETIME", "30", "unit is missing"),
         ("REGISTRATION", "maybe", "open or closed"),
         ("ADMIN_EMAIL", "nobody", "@"),

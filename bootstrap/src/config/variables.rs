@@ -51,6 +51,7 @@ pub static ALL: &[&Spec] = &[
     &DB_PASSWORD.spec,
     &DB_NAME.spec,
     &DB_SSLMODE.spec,
+    &DB_SSLROOTCERT.spec,
     &DB_REPLICA_HOSTS.spec,
     &DB_CONNECTION_LIMIT.spec,
     &REDIS_URL.spec,
@@ -69,6 +70,7 @@ pub static ALL: &[&Spec] = &[
     &STORAGE_SECRET_KEY.spec,
     &STORAGE_FORCE_PATH_STYLE.spec,
     &JWT_PRIVATE_KEY_FILE.spec,
+    &JWT_ACCEPTED_KEY_FILES.spec,
     &JWT_SECRET.spec,
     &JWT_EXPIRES_IN.spec,
     &SESSION_IDLE_TIMEOUT.spec,
@@ -167,6 +169,14 @@ pub(super) static JWT_PRIVATE_KEY_FILE: Variable<PathBuf> = Variable::new(
     Unset("JWT_SECRET, or outside production a key in DATA_DIR that the first run makes"),
     "The Ed25519 private key (PEM, PKCS #8) that signs access tokens. Servers that share a database share it, or JWT_SECRET: \
      each takes the tokens of the others then.",
+);
+
+pub(super) static JWT_ACCEPTED_KEY_FILES: Variable<Vec<PathBuf>> = Variable::new(
+    "JWT_ACCEPTED_KEY_FILES",
+    "paths of files that can be read, separated by commas",
+    parse::readable_files,
+    Unset("nothing is taken that another key signed"),
+    "Ed25519 private keys whose tokens are taken as well: the next one before it signs, the last one after it did. So a change      of keys signs nobody out.",
 );
 
 pub(super) static JWT_SECRET: Variable<Secret> = Variable::new(

@@ -1,5 +1,6 @@
 //! Keys and tokens.
 
+use std::path::Path;
 use std::time::Duration;
 
 use portwright_security::SigningKey;
@@ -12,7 +13,8 @@ use crate::wiring::KEY_FILE;
 const LONG: Duration = Duration::from_hours(24);
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
-    vec![key(config), lifetime(config)]
+    let accepted = config.jwt.accepted.iter().map(|path| accepted_key(path));
+    [key(config)].into_iter().chain(accepted).chain([lifetime(config)]).collect()
 }
 
 fn key(config: &Config) -> Finding {
@@ -40,6 +42,16 @@ fn key(config: &Config) -> Finding {
             error.to_string(),
             "`openssl genpkey -algorithm ed25519 -out jwt.pem && chmod 600 jwt.pem` makes one",
         ),
+    }
+}
+
+fn accepted_key(path: &Path) -> Finding {
+    const CHECK: &str = "auth.accepted_key";
+    match SigningKey::load(path) {
+        Ok(key) => {
+            Finding::pass(CHECK, format!("tokens of {} are taken as well (id {})", path.display(), key.id()))
+        }
+        Err(error) => Finding::fail(CHECK, error.to_string(), "take it out of JWT_ACCEPTED_KEY_FILES"),
     }
 }
 

@@ -133,6 +133,7 @@ impl Countable for IdempotencyRecord {
         to.bytes(self.key.scope.as_bytes());
         to.bytes(self.key.key.as_bytes());
         to.bytes(&self.fingerprint.0);
+        to.number(self.begun_at.unix_micros());
         to.number(self.expires_at.unix_micros());
         match &self.progress {
             Progress::Running => to.number(0),

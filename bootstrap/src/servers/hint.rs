@@ -29,8 +29,41 @@ pub(crate) struct Names {
     /// What is looked for there, and what that is.
     pub(crate) object: (&'static str, &'static [&'static str]),
     /// Whether there is TLS.
-    pub(crate) tls: &'static [&'static str],
+    pub(crate) tls: Tls,
 }
+
+/// How one asks for TLS, and says whom to trust.
+#[derive(Clone, Copy)]
+pub(crate) struct Tls {
+    variables: &'static [&'static str],
+    /// What is written there to ask for it.
+    asked: &'static str,
+    /// Where a file with the certificates of authorities is named.
+    authorities: &'static str,
+}
+
+/// In parts.
+const POSTGRES: Tls = Tls {
+    variables: &["DB_SSLMODE"],
+    asked: "verify-full",
+    authorities: "DB_SSLROOTCERT, or in the environment in SSL_CERT_FILE",
+};
+/// In a URL.
+const POSTGRES_URL: Tls = Tls {
+    variables: &[],
+    asked: "a URL with sslmode=verify-full",
+    authorities: "sslrootcert=… of the URL, or in the environment in SSL_CERT_FILE",
+};
+const REDIS: Tls = Tls {
+    variables: &["REDIS_URL"],
+    asked: "rediss://:password@host:port",
+    authorities: "SSL_CERT_FILE in the environment",
+};
+const BUCKET: Tls = Tls {
+    variables: &["STORAGE_ENDPOINT"],
+    asked: "what begins with https://",
+    authorities: "SSL_CERT_FILE in the environment",
+};
 
 impl Server {
     /// The server of this number among those of the database.
@@ -38,13 +71,13 @@ impl Server {
         const USUAL: u16 = 5432;
         let is_by_url = origins.is_given(if number == 0 { "DATABASE_URL" } else { "DATABASE_REPLICA_URLS" });
         let names = match (is_by_url, number) {
-            (true, 0) => Names::all_in(&["DATABASE_URL"], "database"),
-            (true, _) => Names::all_in(&["DATABASE_REPLICA_URLS"], "database"),
+            (true, 0) => Names::all_in(&["DATABASE_URL"], "database", POSTGRES_URL),
+            (true, _) => Names::all_in(&["DATABASE_REPLICA_URLS"], "database", POSTGRES_URL),
             (false, number) => Names {
                 address: if number == 0 { &["DB_HOST", "DB_PORT"] } else { &["DB_REPLICA_HOSTS", "DB_PORT"] },
                 credentials: &["DB_USER", "DB_PASSWORD"],
                 object: ("database", &["DB_NAME"]),
-                tls: &["DB_SSLMODE"],
+                tls: POSTGRES,
             },
         };
         let port = Some((found.port, USUAL));
@@ -55,14 +88,9 @@ impl Server {
     pub(crate) fn redis(found: &portwright_redis::diagnosis::Found, origins: &Origins) -> Self {
         const USUAL: u16 = 6379;
         const NUMBER: (&str, &[&str]) = ("database of this number", &["REDIS_DB"]);
-        let parts = |address| Names {
-            address,
-            credentials: &["REDIS_PASSWORD"],
-            object: NUMBER,
-            tls: &["REDIS_URL"],
-        };
+        let parts = |address| Names { address, credentials: &["REDIS_PASSWORD"], object: NUMBER, tls: REDIS };
         let names = if origins.is_given("REDIS_URL") {
-            Names::all_in(&["REDIS_URL"], NUMBER.0)
+            Names::all_in(&["REDIS_URL"], NUMBER.0, REDIS)
         } else if origins.is_given("REDIS_CLUSTER_NODES") {
             parts(&["REDIS_CLUSTER_NODES", "REDIS_PORT"])
         } else {
@@ -79,7 +107,7 @@ impl Server {
             address: if is_named { &["STORAGE_ENDPOINT"] } else { &["STORAGE_REGION"] },
             credentials: &["STORAGE_ACCESS_KEY", "STORAGE_SECRET_KEY"],
             object: ("bucket", &["STORAGE_BUCKET_NAME"]),
-            tls: &["STORAGE_ENDPOINT"],
+            tls: BUCKET,
         };
         Self { kind: "S3", place: place_of(config), port: None, topic: "storage", names }
     }
@@ -100,7 +128,9 @@ impl Server {
     fn variables(&self, obstacle: &Obstacle) -> &'static [&'static str] {
         let Names { address, credentials, object, tls } = &self.names;
         match obstacle {
-            Obstacle::NoTls | Obstacle::Tls(_) => tls,
+            Obstacle::NoTls | Obstacle::OnlyTls | Obstacle::UnknownAuthority | Obstacle::Tls(_) => {
+                tls.variables
+            }
             Obstacle::Credentials(_) | Obstacle::Forbidden(_) => credentials,
             Obstacle::Absent(_) => object.1,
             _ => address,
@@ -128,6 +158,14 @@ impl Server {
             Obstacle::NoTls => {
                 format!("turn TLS on at the server, or ask for none in {variables} where the network is safe")
             }
+            Obstacle::OnlyTls => format!("ask for it: set {variables} to {}", self.names.tls.asked),
+            Obstacle::UnknownAuthority => {
+                let authorities = self.names.tls.authorities;
+                format!("name a file with the certificate of that authority in {authorities}")
+            }
+            Obstacle::OtherName(_) => {
+                format!("set {variables} to a name that the certificate has, or have one made for this name")
+            }
             Obstacle::Tls(_) => {
                 format!(
                     "the server must prove its name with a certificate that this machine trusts; see {variables}"
@@ -149,8 +187,9 @@ impl Server {
 
 impl Names {
     /// One variable says everything.
-    pub(crate) const fn all_in(variable: &'static [&'static str], object: &'static str) -> Self {
-        Self { address: variable, credentials: variable, object: (object, variable), tls: variable }
+    pub(crate) const fn all_in(variable: &'static [&'static str], object: &'static str, tls: Tls) -> Self {
+        let tls = Tls { variables: variable, ..tls };
+        Self { address: variable, credentials: variable, object: (object, variable), tls }
     }
 }
 
@@ -211,6 +250,25 @@ error: cannot reach PostgreSQL at db.internal:5433 (connection refused)
         ] {
             let told = server(5432, 0, &origins).problem(&obstacle, &origins).to_string();
             assert!(told.contains(named) && told.contains("fix:") && !told.contains("hunter2"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_tls_names_where_it_is_asked_for_and_whom_one_trusts() {
+        let origins = origins(&[("DB_HOST", "db.internal"), ("DB_PASSWORD", "hunter2")]);
+        let expired = Obstacle::Tls("invalid peer certificate: Expired".to_owned());
+        for (obstacle, named, advised) in [
+            (Obstacle::OnlyTls, "DB_SSLMODE=prefer (default)", "set DB_SSLMODE to verify-full"),
+            (
+                Obstacle::UnknownAuthority,
+                "DB_SSLMODE=prefer (default)",
+                "DB_SSLROOTCERT, or in the environment",
+            ),
+            (Obstacle::OtherName("it".to_owned()), "DB_HOST=db.internal", "have one made for this name"),
+            (expired, "certificate: Expired", "that this machine trusts; see DB_SSLMODE"),
+        ] {
+            let told = server(5432, 0, &origins).problem(&obstacle, &origins).to_string();
+            assert!(told.contains(named) && told.contains(advised) && !told.contains("hunter2"), "{told}");
         }
     }
 

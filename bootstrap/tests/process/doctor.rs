@@ -14,15 +14,15 @@ mod servers;
 const SECRET: &str = "q3Yt0nR6dJ1v-canary-Zb7sKf2uM5hL";
 
 /// What it found.
-struct Found {
+pub(crate) struct Found {
     code: Option<i32>,
     status: Value,
-    checks: Vec<Value>,
+    pub(crate) checks: Vec<Value>,
 }
 
 impl Found {
     /// The findings of a probe with this status.
-    fn with(&self, check: &str, status: &str) -> Vec<&Value> {
+    pub(crate) fn with(&self, check: &str, status: &str) -> Vec<&Value> {
         self.checks.iter().filter(|it| it["check"] == check && it["status"] == status).collect()
     }
 
@@ -39,14 +39,14 @@ impl Found {
 
     /// Panics if anything failed.
     #[track_caller]
-    fn expect_health(&self) {
+    pub(crate) fn expect_health(&self) {
         assert_eq!(self.code, Some(0), "{:#?}", self.checks);
         assert_ne!(self.status, "fail");
     }
 }
 
 /// Asks for everything, or for one topic.
-async fn doctor(place: &Place, topic: Option<&str>, variables: &[(&str, &str)]) -> Found {
+pub(crate) async fn doctor(place: &Place, topic: Option<&str>, variables: &[(&str, &str)]) -> Found {
     let mut command = place.command(["doctor", "--json"].into_iter().chain(topic));
     let Ran { code, stdout, stderr } = ran(command.envs(variables.iter().copied()), b"").await;
     assert!(!stdout.contains("canary") && !stderr.contains("canary"), "{stdout}{stderr}");

@@ -1,5 +1,6 @@
 //! A server gives its place to a new process of it: nobody who asks notices.
 
+mod operators;
 mod systemd;
 
 use std::fs;

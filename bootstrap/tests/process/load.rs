@@ -23,6 +23,26 @@ const EVERY: Duration = Duration::from_millis(80);
 /// The head and body of an answer here are far shorter.
 const MOST_BYTES: usize = 1 << 16;
 
+/// What is asked for, and the status that it is answered with.
+#[derive(Debug, Clone, Copy)]
+struct Ask {
+    line: &'static str,
+    body: &'static str,
+    status: u16,
+}
+
+/// Half of the requests read who this is, the other half begin a job.
+const BY_A_USER: [Ask; 2] = [
+    Ask { line: "GET /auth/me", body: "", status: 200 },
+    Ask { line: "POST /compute/primes", body: r#"{"below":10}"#, status: 202 },
+];
+
+/// What is asked at the port for operators.
+const BY_OPERATORS: [Ask; 2] = [
+    Ask { line: "GET /health/ready", body: "", status: 200 },
+    Ask { line: "GET /metrics", body: "", status: 200 },
+];
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -42,12 +62,21 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Half of the requests read who this is, the other half begin a job.
+    /// A user who reads and begins jobs.
     pub(crate) fn begin(address: SocketAddr, who: &Api) -> Self {
-        let stop = CancellationToken::new();
         let token = who.session["accessToken"].as_str().expect("signed in");
+        Self::of(address, token, BY_A_USER)
+    }
+
+    /// Probes and scrapes, at the port for operators.
+    pub(crate) fn of_operators(address: SocketAddr) -> Self {
+        Self::of(address, "", BY_OPERATORS)
+    }
+
+    fn of(address: SocketAddr, token: &str, asks: [Ask; 2]) -> Self {
+        let stop = CancellationToken::new();
         let clients = (0..CLIENTS).map(|number| {
-            let client = Client { address, token: token.to_owned(), connection: None };
+            let client = Client { address, token: token.to_owned(), asks, connection: None };
             client.ask_until(stop.clone(), EVERY / 8 * u32::try_from(number).expect("small"))
         });
         Self { clients: clients.collect(), stop }
@@ -73,6 +102,8 @@ impl Load {
 struct Client {
     address: SocketAddr,
     token: String,
+    /// In turn.
+    asks: [Ask; 2],
     connection: Option<TcpStream>,
 }
 
@@ -83,16 +114,16 @@ impl Client {
         let mut ticks = interval(EVERY);
         // Whoever had to wait asks for all that it missed: the rate is steady, whatever the server does.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        while !stop.is_cancelled() {
+        for ask in self.asks.into_iter().cycle() {
+            if stop.is_cancelled() {
+                break;
+            }
             ticks.tick().await;
-            let reads = (tally.read + tally.posted).is_multiple_of(2);
-            let (line, body) =
-                if reads { ("GET /auth/me", "") } else { ("POST /compute/primes", r#"{"below":10}"#) };
             let began = Instant::now();
-            let asked = timeout(PATIENCE, self.ask(line, body)).await;
+            let asked = timeout(PATIENCE, self.ask(ask)).await;
             match asked.unwrap_or_else(|elapsed| Err(io::Error::other(elapsed))) {
-                Ok((200, _)) if reads => tally.read += 1,
-                Ok((202, _)) if !reads => tally.posted += 1,
+                Ok((status, _)) if status == ask.status && ask.line.starts_with("GET") => tally.read += 1,
+                Ok((status, _)) if status == ask.status => tally.posted += 1,
                 Ok((status, body)) => tally.failures.push(format!("{status}: {body}")),
                 Err(error) => {
                     self.connection = None;
@@ -105,7 +136,7 @@ impl Client {
     }
 
     /// The status and the body of the answer.
-    async fn ask(&mut self, line: &str, body: &str) -> io::Result<(u16, String)> {
+    async fn ask(&mut self, Ask { line, body, .. }: Ask) -> io::Result<(u16, String)> {
         let mut connection = match self.connection.take() {
             Some(kept) => kept,
             None => TcpStream::connect(self.address).await?,

@@ -1,5 +1,7 @@
 //! What is logged of a request and its jobs, by the server and by its workers.
 
+mod databases;
+
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::process::Command;

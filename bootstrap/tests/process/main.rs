@@ -24,8 +24,10 @@ mod readme_tour;
 mod restarts;
 mod second_server;
 mod shutdown;
+mod signing_keys;
 mod slow_clients;
 mod storage;
+mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
 mod unreachable;

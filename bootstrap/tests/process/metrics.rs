@@ -71,6 +71,20 @@ async fn in_production_metrics_are_on_the_port_for_operators_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_where_the_ports_truly_are() {
+    let place = Place::empty();
+    let mut command = place.command(["serve"]);
+    let server = Server::start(command.envs([("HOST", "0.0.0.0"), ("MANAGEMENT_PORT", "0")])).await;
+    let (started, operators) =
+        (server.logged("started").await, server.logged("metrics and health for operators").await);
+    for url in [&started["url"], &started["metrics"], &operators["url"]] {
+        assert!(url.as_str().is_some_and(|url| url.starts_with("http://0.0.0.0:")), "{url}");
+    }
+    assert_eq!(started["metrics"], format!("{}/metrics", operators["url"].as_str().expect("a URL")));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_port_for_operators_that_is_taken_is_an_error_that_names_it() {
     let place = Place::empty();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -125,8 +125,8 @@ async fn fill(place: &Place, count: u32) {
     .enumerate()
     {
         let key = IdempotencyKey { scope: format!("user/{number} POST /Users"), key: format!("K~{number}") };
-        let record =
-            IdempotencyRecord { key, fingerprint: Fingerprint([7; 32]), progress, expires_at: later };
+        let (fingerprint, begun_at) = (Fingerprint([7; 32]), later.minus(Duration::from_mins(1)));
+        let record = IdempotencyRecord { key, fingerprint, progress, begun_at, expires_at: later };
         unit.idempotency().insert(&record).await.expect("a key");
     }
     let job = JobBuilder::number(7).with_payload(vec![255, 0, 10]).scheduled_for(later).unique_by("one");

@@ -8,7 +8,7 @@ use crate::place::{Place, Ran, ran};
 const SECRET: &str = "q3Yt0nR6dJ1v-canary";
 
 /// What a start with these variables says; nothing of it is secret, and nothing was started.
-async fn start(variables: &[(&str, &str)]) -> Ran {
+pub(crate) async fn start(variables: &[(&str, &str)]) -> Ran {
     let place = Place::empty();
     let ran = ran(place.command(["serve"]).envs(variables.iter().copied()), b"").await;
     assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);

@@ -25,6 +25,15 @@ pub enum Obstacle {
     /// TLS is asked for, and the server has none.
     #[error("it does not offer TLS")]
     NoTls,
+    /// The server takes nobody without TLS, and none is asked for.
+    #[error("it takes nobody without TLS")]
+    OnlyTls,
+    /// Its certificate is signed by somebody whom nobody here vouches for.
+    #[error("its certificate is signed by an authority that is not trusted here")]
+    UnknownAuthority,
+    /// Its certificate is for others: which it was to be for, and which it is for.
+    #[error("its certificate is not for {0}")]
+    OtherName(String),
     /// TLS was begun, and went wrong for this reason.
     #[error("TLS: {0}")]
     Tls(String),
@@ -58,11 +67,47 @@ impl Obstacle {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe => Self::HungUp,
-            // So TLS reports what it does not understand or does not trust.
-            io::ErrorKind::InvalidData => Self::Tls(error.to_string()),
             _ if error.to_string().starts_with(LOOKUP) => Self::UnknownHost,
-            _ => Self::Other(error.to_string()),
+            _ => {
+                let said = error.to_string();
+                Self::of_tls(&said).unwrap_or(Self::Other(said))
+            }
         }
+    }
+
+    /// What a handshake that failed amounts to, in the words of rustls: through most drivers nothing else of it reaches an
+    /// adapter. `None` if they are about something else.
+    #[must_use]
+    pub fn of_tls(said: &str) -> Option<Self> {
+        const CERTIFICATE: &str = "invalid peer certificate: ";
+        const NAME: &str = "certificate not valid for name ";
+        // Whoever answers a greeting in TLS with something else does not speak it.
+        const NOT_TLS: &str = "received corrupt message of type InvalidContentType";
+        const OTHERS: [&str; 2] = ["received corrupt message", "received fatal alert"];
+        match said.strip_prefix(CERTIFICATE) {
+            // The latter of an authority that calls itself as one that is trusted.
+            Some("UnknownIssuer" | "BadSignature") => Some(Self::UnknownAuthority),
+            Some(why) => Some(match why.strip_prefix(NAME) {
+                Some(names) => Self::OtherName(names.to_owned()),
+                None => Self::Tls(said.to_owned()),
+            }),
+            None if said == NOT_TLS => Some(Self::NoTls),
+            None => OTHERS.iter().any(|other| said.starts_with(other)).then(|| Self::Tls(said.to_owned())),
+        }
+    }
+
+    /// Whether somebody answered who speaks as we do, so that asking in another way leads nowhere.
+    #[must_use]
+    pub const fn is_understood(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownAuthority
+                | Self::OtherName(_)
+                | Self::Credentials(_)
+                | Self::Forbidden(_)
+                | Self::Absent(_)
+                | Self::Busy(_)
+        )
     }
 
     /// Whether waiting may help (`Unavailable`), or somebody has to change something (`Misconfigured`).
@@ -75,9 +120,14 @@ impl Obstacle {
             | Self::HungUp
             | Self::Busy(_)
             | Self::Other(_) => ErrorKind::Unavailable,
-            Self::NoTls | Self::Tls(_) | Self::Credentials(_) | Self::Forbidden(_) | Self::Absent(_) => {
-                ErrorKind::Misconfigured
-            }
+            Self::NoTls
+            | Self::OnlyTls
+            | Self::UnknownAuthority
+            | Self::OtherName(_)
+            | Self::Tls(_)
+            | Self::Credentials(_)
+            | Self::Forbidden(_)
+            | Self::Absent(_) => ErrorKind::Misconfigured,
         }
     }
 }
@@ -92,6 +142,21 @@ mod tests {
         assert_eq!(Obstacle::of_io(&io::Error::other(lookup)), Obstacle::UnknownHost);
         assert_eq!(Obstacle::of_io(&io::ErrorKind::ConnectionRefused.into()), Obstacle::Refused);
         assert_eq!(Obstacle::of_io(&io::Error::other("no route")), Obstacle::Other("no route".to_owned()));
+    }
+
+    #[test]
+    fn whom_tls_does_not_trust_is_told_from_whom_it_does_not_understand() {
+        let obstacle = |said: &str| Obstacle::of_io(&io::Error::new(io::ErrorKind::InvalidData, said));
+        let namesake = obstacle("invalid peer certificate: BadSignature");
+        assert_eq!(namesake, Obstacle::UnknownAuthority);
+        let unknown = obstacle("invalid peer certificate: UnknownIssuer");
+        assert_eq!(unknown, Obstacle::UnknownAuthority);
+        let plain = obstacle("received corrupt message of type InvalidContentType");
+        assert_eq!(plain, Obstacle::NoTls);
+        let other = obstacle("invalid peer certificate: certificate not valid for name \"db\"; and so on");
+        assert_eq!(other.to_string(), "its certificate is not for \"db\"; and so on");
+        let expired = "invalid peer certificate: Expired";
+        assert_eq!(obstacle(expired), Obstacle::Tls(expired.to_owned()));
     }
 
     #[test]

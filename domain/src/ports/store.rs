@@ -237,7 +237,7 @@ pub trait IdempotencyRepository: Send {
     /// `Conflict("idempotency.key")` if it is recorded already; the transaction stays usable.
     async fn insert(&mut self, record: &IdempotencyRecord) -> Result<(), PortError>;
 
-    /// Replaces progress and expiry; true if the key was recorded.
+    /// Replaces progress and expiry, not when it began; true if the key was recorded.
     async fn update(
         &mut self,
         key: &IdempotencyKey,

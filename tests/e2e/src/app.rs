@@ -50,6 +50,8 @@ impl TestApp {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let home = Home::in_world(World::of_this_run());
         let mut config = home.config();
+        // A slow machine must not shed what a test sends at once.
+        config.http.max_concurrent = 1_000;
         config.rate_limit.limit = 1_000_000;
         config.login.limit = 1_000_000;
         // The server and its clients are one thread, which may take longer to read an answer than a limiter has for it.

@@ -7,9 +7,11 @@ use portwright_domain::TraceContext;
 use portwright_domain::job::{CauseOfDeath, Death, Outcome};
 use portwright_e2e::work::InHand;
 use portwright_e2e::{Answer, Caller, TestApp};
+use portwright_testkit::ManualClock;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 const PRIMES: &str = "/compute/primes";
 
@@ -228,6 +230,10 @@ async fn a_key_makes_one_job_of_two_requests() {
     assert_eq!(first.expect(202), second.expect(202));
     assert_eq!(second.header("location"), first.header("location"));
     assert_eq!(applied(&second), "respond-async");
+    let id = first.json()["id"].as_str().and_then(|id| id.parse::<Uuid>().ok()).expect("a UUID");
+    assert_eq!(id.get_version_num(), 7);
+    let began = id.get_timestamp().expect("a time").to_unix().0;
+    assert_eq!(Some(began), u64::try_from(ManualClock::START.unix_micros() / 1_000_000).ok());
     ask(101).await.expect_problem(422, "idempotency-key-reused");
     assert_eq!(admin.get("/jobs").await.expect(200)["pagination"]["total"], 1);
 }

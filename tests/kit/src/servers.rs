@@ -7,6 +7,7 @@
 //! S3 has no small server that is installed everywhere, so that one is a thread of the test; it takes the feature `s3`.
 //! Servers in containers take the feature `containers`.
 
+mod authority;
 #[cfg(feature = "containers")]
 pub mod containers;
 mod haproxy;
@@ -16,6 +17,7 @@ mod redis;
 pub mod s3;
 mod shell;
 
+pub use authority::{Authority, Certificate};
 pub use haproxy::Haproxy;
 pub use postgres::Postgres;
 pub use redis::Redis;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use portwright_testkit::servers::{Postgres, Redis, Stop};
+use portwright_testkit::servers::{Authority, Postgres, Redis, Stop};
 
 /// Looks again and again, for about ten seconds, until it is so.
 fn soon(is_so: impl Fn() -> bool) {
@@ -114,4 +114,27 @@ fn a_cluster_of_redis_shares_the_slots() {
     assert_eq!(slots, 3);
     // The slot of `foo` is 12182.
     assert_eq!(members[2].command("SET foo bar"), "OK");
+}
+
+#[test]
+fn servers_over_tls_take_nobody_without_it_and_come_back() {
+    let authority = Authority::new();
+    let certificate = authority.certify();
+    let (postgres, redis) = (Postgres::over_tls(&certificate), Redis::over_tls(&certificate));
+    for stop in [Stop::Fast, Stop::Kill] {
+        postgres.stop(stop);
+        postgres.start();
+        redis.stop(stop);
+        redis.start();
+    }
+    let ours = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    assert_eq!(postgres.sql(ours), "t");
+    redis.command("SET key value");
+    assert_eq!(redis.command("CONFIG GET port"), "port 0");
+    let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).expect("it listens");
+    stream.write_all(b"PING\r\n").expect("sent");
+    let mut answer = Vec::new();
+    // It hangs up, or says so in its own way.
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"+PONG"), "{answer:?}");
 }

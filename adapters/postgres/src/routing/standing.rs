@@ -80,6 +80,11 @@ impl Standings {
         is_news
     }
 
+    /// What a server was in the last look; `None` if nobody has looked at it.
+    pub(crate) fn last_seen(&self, server: usize) -> Option<Role> {
+        self.as_of.get(server).copied().flatten().and_then(|_| self.roles.get(server).copied())
+    }
+
     /// Since when nobody is known to be the primary; `None` if somebody is, or nobody has looked.
     pub(crate) const fn headless_since(&self) -> Option<Instant> {
         self.headless
@@ -222,6 +227,14 @@ mod tests {
         let now = Instant::now();
         let standings = standings(&[Role::Primary(at(1, 100)), Role::Standby(at(1, 100))], now);
         assert_eq!(standings.replica(None, LAG, 0, now + Duration::from_hours(1)), Some((1, true)));
+    }
+
+    #[test]
+    fn who_was_never_looked_at_was_nothing_before() {
+        let mut standings = Standings::unknown(2);
+        assert_eq!(standings.last_seen(0), None);
+        standings.saw(0, Role::Away, Instant::now());
+        assert_eq!((standings.last_seen(0), standings.last_seen(1)), (Some(Role::Away), None));
     }
 
     #[test]

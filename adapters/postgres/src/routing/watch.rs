@@ -47,15 +47,18 @@ impl Watchers {
                 (watch, looked.map_err(|error| port_error("store.init", error)))
             });
         }
-        let (mut refusal, mut stops) = (None, Vec::new());
+        let (mut refusals, mut stops) = (Vec::new(), Vec::new());
         while let Some(Ok((watch, looked))) = first_looks.join_next().await {
-            refusal = refusal.or(looked.err());
+            refusals.extend(looked.err().map(|error| (watch.name().to_owned(), error)));
             stops.push(tasks.spawn(watch.run(every)));
         }
-        match (routing.standings().newest_primary(), refusal) {
-            (Err(_), Some(refusal)) => Err(refusal),
-            _ => Ok(Self { _tasks: tasks, stops }),
+        if routing.standings().newest_primary().is_err() && !refusals.is_empty() {
+            return Err(refusals.swap_remove(0).1);
         }
+        for (server, error) in refusals {
+            tracing::warn!(server, %error, "a database server does not answer; the others do without it");
+        }
+        Ok(Self { _tasks: tasks, stops })
     }
 
     /// Looks no more.
@@ -134,11 +137,13 @@ impl Watch {
     }
 
     fn note(&self, role: Role, looked: Instant) {
-        let mut before = role;
+        let mut before = None;
         self.routing.standings.send_if_modified(|standings| {
-            before = standings.roles.get(self.server).copied().unwrap_or(role);
+            before = standings.last_seen(self.server);
             standings.saw(self.server, role, looked)
         });
+        // The first sight of a server is no change.
+        let Some(before) = before else { return };
         if std::mem::discriminant(&before) != std::mem::discriminant(&role) {
             // They were opened to what it was before.
             if let Some(server) = self.routing.servers.get(self.server) {

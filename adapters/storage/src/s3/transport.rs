@@ -245,7 +245,13 @@ fn unsent(error: &legacy::Error) -> Error {
     let what = if error.is_connect() { "no connection" } else { "no answer" };
     let failed = Error::new(ErrorKind::Unexpected, format!("{what}: {cause}"));
     match obstacle {
-        Some(Obstacle::Silent) => failed.set_source(Obstacle::Silent),
+        // No second time where there is none left, and where somebody has to change something first.
+        Some(obstacle)
+            if obstacle == Obstacle::Silent
+                || obstacle.kind() == portwright_domain::ErrorKind::Misconfigured =>
+        {
+            failed.set_source(obstacle)
+        }
         Some(obstacle) => failed.set_source(obstacle).set_temporary(),
         None => failed.set_temporary(),
     }

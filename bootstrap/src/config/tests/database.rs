@@ -73,3 +73,38 @@ fn what_is_no_url_is_refused_and_not_shown() {
     let printed = problems(in_environment(&[("DB_HOST", "db"), ("DB_REPLICA_HOSTS", "r1,,r2")]));
     assert!(printed.contains("a host is missing"), "{printed}");
 }
+
+#[test]
+fn an_authority_is_a_file_with_certificates_and_means_tls() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().to_str().expect("UTF-8");
+    let with = |more: &[(&str, &str)]| {
+        in_environment(&[&[("DB_HOST", "db"), ("DB_SSLROOTCERT", path)], more].concat())
+    };
+    let printed = problems(with(&[]));
+    assert!(printed.contains("there is no certificate in it"), "{printed}");
+    fs::write(file.path(), "-----BEGIN CERTIFICATE-----\n").expect("written");
+    let path = path.replace('/', "%2F");
+    let expected = format!("postgres://postgres@db:5432/portwright?sslmode=require&sslrootcert={path}");
+    assert_eq!(config(with(&[("DB_SSLMODE", "require")])).database, postgres(&[&expected], 10));
+    let printed = problems(with(&[("DB_SSLMODE", "disable")]));
+    assert!(printed.contains("no certificate is asked for") && printed.contains("verify-full"), "{printed}");
+    let printed = problems(in_environment(&[("DB_HOST", "db"), ("DB_SSLROOTCERT", "/nowhere.pem")]));
+    assert!(printed.contains("DB_SSLROOTCERT must be the path of a file"), "{printed}");
+}
+
+#[test]
+fn what_a_url_asks_for_and_does_not_get_is_named_without_its_value() {
+    let url = "postgres://me:hunter2@db/app?sslmode=require&channel_binding=hunter3";
+    let printed = problems(in_environment(&[("DATABASE_URL", url)]));
+    assert!(printed.contains("a parameter that is not obeyed: channel_binding"), "{printed}");
+    assert!(!printed.contains("hunter"), "{printed}");
+}
+
+#[test]
+fn what_tls_reads_from_the_environment_is_of_no_use_in_our_file() {
+    let variable = ("SSL_CERT_FILE", "/etc/ssl/ours.pem");
+    config(in_environment(&[variable, ("SSL_CERT_DIR", "/etc/ssl/certs")]));
+    let printed = problems(read(&[], &[], "SSL_CERT_FILE=/etc/ssl/ours.pem"));
+    assert!(printed.contains("SSL_CERT_FILE is read from the environment alone"), "{printed}");
+}

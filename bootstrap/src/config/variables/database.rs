@@ -1,5 +1,7 @@
 //! The variables of the database.
 
+use std::path::PathBuf;
+
 use super::super::Secret;
 use super::super::database::{Node, SslMode};
 use super::DefaultValue::{Is, Unset};
@@ -72,6 +74,15 @@ pub(in crate::config) static DB_SSLMODE: Variable<SslMode> = Variable::new(
     |text| parse::one_of(text, &SslMode::ALL.map(|mode| (mode.as_str(), mode))),
     Is("prefer"),
     "Whether the connection is encrypted, and who the server must prove to be.",
+);
+
+pub(in crate::config) static DB_SSLROOTCERT: Variable<PathBuf> = Variable::new(
+    "DB_SSLROOTCERT",
+    "the path of a file with certificates (PEM)",
+    parse::certificates,
+    Unset("the authorities that this machine trusts, or those in the file that SSL_CERT_FILE names"),
+    "The authorities that may vouch for the database, besides those of this machine; makes verify-ca of require, and \
+     verify-full of what is less.",
 );
 
 pub(in crate::config) static DB_REPLICA_HOSTS: Variable<Vec<Node>> = Variable::new(

@@ -77,12 +77,12 @@ fn node(text: &str) -> Result<Node, String> {
     Ok(Node { host: host(name)?, port })
 }
 
-/// The URL of a PostgreSQL database. What is wrong with it is not told, since it may hold a password.
+/// The URL of a PostgreSQL database. It may hold a password, so no value in it is told.
 pub(super) fn database_url(text: &str) -> Result<Secret, String> {
-    let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
-    if !is_postgres || PostgresConfig::at([text]).is_err() {
+    if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
         return Err("it is none".to_owned());
     }
+    PostgresConfig::at([text]).map_err(|error| error.detail().to_owned())?;
     Ok(Secret::new(text.to_owned()))
 }
 
@@ -172,6 +172,18 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
 
 pub(super) fn readable_file(text: &str) -> Result<PathBuf, String> {
     open_file(Path::new(text)).map(|_| PathBuf::from(text)).map_err(|error| error.to_string())
+}
+
+pub(super) fn readable_files(text: &str) -> Result<Vec<PathBuf>, String> {
+    text.split(',').map(|path| readable_file(path.trim())).collect()
+}
+
+/// A file of certificates. Whether one of them is the right one turns out when a server shows its own.
+pub(super) fn certificates(text: &str) -> Result<PathBuf, String> {
+    let path = readable_file(text)?;
+    let content = std::fs::read(&path).map_err(|error| error.to_string())?;
+    let has_one = String::from_utf8_lossy(&content).contains("-----BEGIN CERTIFICATE-----");
+    if has_one { Ok(path) } else { Err("there is no certificate in it".to_owned()) }
 }
 
 pub(super) fn secret(text: &str, fewest_bytes: usize) -> Result<Secret, String> {

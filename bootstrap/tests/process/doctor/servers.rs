@@ -15,6 +15,7 @@ async fn a_primary_and_its_replica_are_well_until_the_replica_stands_still() {
     let primary = Postgres::primary();
     let replica = primary.standby();
     let (database, place) = (primary.fresh_database(), Place::empty());
+    replica.await_database(&database);
     let (port, replicas) = (primary.port().to_string(), format!("127.0.0.1:{}", replica.port()));
     let variables = variables(&port, &database, &replicas);
     let mut migrate = place.command(["migrate", "up"]);

@@ -1,5 +1,7 @@
 //! Workers that a person starts beside a server.
 
+use std::fs::{self, File};
+use std::path::Path;
 use std::time::Duration;
 
 use portwright_domain::job::JobState;
@@ -114,18 +116,44 @@ async fn the_role_makes_a_worker_of_a_process_without_a_command() {
     server.stop().await;
 }
 
+/// Starts a worker, whose log is this file.
+fn logging(command: &mut Command, log: &Path) -> Child {
+    command.stderr(File::create(log).expect("made")).spawn().expect("it runs")
+}
+
+/// The message of the last line.
+fn last_words(log: &Path) -> serde_json::Value {
+    let text = fs::read_to_string(log).expect("text");
+    let last = text.lines().last().expect("a line");
+    serde_json::from_str::<serde_json::Value>(last).expect("JSON")["message"].take()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_that_a_worker_says_is_that_it_stopped() {
+    let place = Place::empty();
+    let server = Server::start(&mut place.program("serve")).await;
+    let log = place.path().join("log");
+    let worker = logging(&mut place.program("worker"), &log);
+    let jobs = Jobs::at(&place);
+    jobs.take_time("job", Duration::from_millis(300)).await;
+    jobs.traced("job", "begin", 1).await;
+    assert_eq!(stopped(worker, Signal::TERM).await, Some(0));
+    jobs.traced("job", "end", 1).await;
+    assert_eq!(last_words(&log), "stopped");
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_without_a_server_says_what_it_waits_for() {
     let place = Place::empty();
-    let mut command = place.program("worker");
     let log = place.path().join("log");
-    let file = std::fs::File::create(&log).expect("made");
-    let worker = command.stderr(file).spawn().expect("it runs");
+    let worker = logging(&mut place.program("worker"), &log);
     until("it says so", async || {
-        let text = std::fs::read_to_string(&log).expect("text");
+        let text = fs::read_to_string(&log).expect("text");
         text.contains("no server on the data directory ./data yet; waiting for one")
     })
     .await;
     assert_eq!(stopped(worker, Signal::TERM).await, Some(0));
+    assert_eq!(last_words(&log), "stopped");
     assert!(!place.path().join("data").exists(), "nothing is made for nobody");
 }

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::{Jobs, by_hand, ready_workers, until};
 use crate::metrics::{get, metrics_of, scrape};
-use crate::place::Place;
+use crate::place::{Place, ran};
 use crate::server::{Server, send};
 
 const FINISHED: &str = "jobs_finished_total";
@@ -89,13 +89,27 @@ async fn a_worker_by_hand_has_the_port_for_operators_itself() {
     let jobs = Arc::new(Jobs::at(&place));
     let job = jobs.take_time("job", Duration::ZERO).await;
     jobs.ends_of(&[job]).await;
-    let counted = scrape(&format!("http://127.0.0.1:{port}/metrics")).await;
-    assert_eq!(counted.whole(FINISHED, &[]), 1);
+    let metrics = format!("http://127.0.0.1:{port}/metrics");
+    // The queue knows it a moment before the worker does.
+    until("it is counted", async || scrape(&metrics).await.whole(FINISHED, &[]) == 1).await;
+    let counted = scrape(&metrics).await;
     assert!(counted.sum("process_resident_memory_bytes", &[]) > 1e6);
     for path in ["/health/live", "/health/ready", "/health"] {
         assert_eq!(get(&format!("http://127.0.0.1:{port}{path}")).await.status(), StatusCode::OK, "{path}");
     }
+    let probe = async |arguments: &[&str]| {
+        let mut command = place.command(["health"].iter().chain(arguments));
+        ran(command.env("MANAGEMENT_PORT", port.to_string()), b"").await
+    };
+    for arguments in [&["--role", "worker"][..], &["live", "--role=worker"], &["ready", "--role=worker"]] {
+        let answer = probe(arguments).await;
+        let health: serde_json::Value = serde_json::from_str(answer.expect(0)).expect("JSON");
+        assert_eq!(health["status"], "pass", "{arguments:?}");
+    }
     assert_eq!(by_hand::stopped(worker, Signal::TERM).await, Some(0));
+    probe(&["--role=worker"])
+        .await
+        .expect_failure(1, &[&format!("no answer from the worker at 127.0.0.1, port {port}")]);
     let server_metrics = metrics_of(&server).await;
     assert_eq!(scrape(&server_metrics).await.whole(FINISHED, &[]), 0, "that worker is none of the server's");
     server.stop().await;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::Stop;
 use super::shell::{Shell, free_port};
+use super::{Certificate, Stop};
 
 const SCRIPT: &str = include_str!("postgres.sh");
 /// Whom the packages install it for.
@@ -43,6 +43,14 @@ impl Postgres {
         let place = server.shell.ask("disk");
         server.sql(&format!("CREATE TABLESPACE small LOCATION '{place}'"));
         server
+    }
+
+    /// A new server that shows this certificate, and takes nobody without TLS.
+    #[must_use]
+    pub fn over_tls(certificate: &Certificate) -> Self {
+        let port = free_port();
+        let [chain, key] = certificate.paths();
+        Self::told(port, Shell::run_as(USER, SCRIPT, &[&port.to_string(), "", "", chain, key]))
     }
 
     /// A new standby that streams from this server.

@@ -1,10 +1,13 @@
 # A PostgreSQL server that lives as long as the input of this script. Arguments: the port, and for a standby the port of
 # its primary, or "attached" if the server is somebody else's and only asked; then the size of a disk, if there is to be
-# one with little room. Each line of input is a command; each is answered with one line, "ok …" or what went wrong.
+# one with little room; then a certificate and its key, if nobody is to be taken without TLS. Each line of input is a command;
+# each is answered with one line, "ok …" or what went wrong.
 set -uo pipefail
 port=$1
 primary=${2:-}
 room=${3:-}
+certificate=${4:-}
+key=${5:-}
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
 PATH=${bin:+$bin:}$PATH
 place=$(mktemp -d) || exit 1
@@ -70,6 +73,13 @@ contents() {
     done | "${ask[@]}" >"$place/contents"
 }
 
+# The server wants a key that nobody else may read.
+only_tls() {
+    install -m 600 "$certificate" "$data/server.crt" && install -m 600 "$key" "$data/server.key" || return 1
+    echo 'ssl = on' >>"$data/postgresql.conf"
+    echo 'hostssl all all 127.0.0.1/32 trust' >"$data/pg_hba.conf"
+}
+
 create() {
     if [ -n "$primary" ]; then
         pg_basebackup -D "$data" -h 127.0.0.1 -p "$primary" -U postgres -R -C -S "standby_$port" -c fast >>"$log" 2>&1
@@ -96,6 +106,7 @@ wal_receiver_status_interval = 1s
 wal_retrieve_retry_interval = 100ms
 log_min_messages = warning
 CONF
+    [ -n "$certificate" ] && { only_tls || return 1; }
     start
 }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Stop;
 use super::shell::{Shell, free_port};
+use super::{Certificate, Stop};
 
 const SCRIPT: &str = include_str!("redis.sh");
 /// How often members of a cluster are asked whether they agree, which takes long on the slowest machine.
@@ -19,6 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub struct Redis {
     shell: Shell,
     port: u16,
+    scheme: &'static str,
 }
 
 impl Redis {
@@ -34,6 +35,14 @@ impl Redis {
         Self::with_options(&["--appendonly", "no"])
     }
 
+    /// A new server that shows this certificate, and takes nobody without TLS.
+    #[must_use]
+    pub fn over_tls(certificate: &Certificate) -> Self {
+        let [chain, key] = certificate.paths();
+        let options = ["--tls-cert-file", chain, "--tls-key-file", key, "--tls-auth-clients", "no"];
+        Self { scheme: "rediss", ..Self::with_options(&options) }
+    }
+
     /// A new server with these options besides, such as `--requirepass` and the password.
     #[must_use]
     pub fn with_options(options: &[&str]) -> Self {
@@ -43,7 +52,7 @@ impl Redis {
         let port_argument = port.to_string();
         let mut arguments = vec![port_argument.as_str()];
         arguments.extend(options);
-        let server = Self { shell: Shell::run_as("redis", SCRIPT, &arguments), port };
+        let server = Self { shell: Shell::run_as("redis", SCRIPT, &arguments), port, scheme: "redis" };
         server.shell.ask("where");
         server
     }
@@ -51,7 +60,8 @@ impl Redis {
     /// A server that somebody else keeps: it can be asked, and not be hurt.
     #[must_use]
     pub fn attached(port: u16) -> Self {
-        let server = Self { shell: Shell::run(SCRIPT, &[&port.to_string(), "attached"]), port };
+        let server =
+            Self { shell: Shell::run(SCRIPT, &[&port.to_string(), "attached"]), port, scheme: "redis" };
         server.shell.ask("where");
         server
     }
@@ -101,7 +111,7 @@ impl Redis {
     /// The URL of this server.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// What a command answers, as `redis-cli` prints it, lines joined by spaces. Panics if it is an error.

@@ -7,9 +7,18 @@ shift
 options=("$@")
 place=$(mktemp -d) || exit 1
 data=$place/data
+listen=(--port "$port")
+client=(redis-cli -p "$port")
 log=$place/log
 mkdir "$data" || exit 1
 pid=
+# Who has a certificate shows it to everybody.
+case "${options[*]}" in
+    *--tls-cert-file*)
+        listen=(--port 0 --tls-port "$port")
+        client+=(--tls --insecure)
+        ;;
+esac
 
 cleanup() {
     [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
@@ -21,7 +30,7 @@ trap cleanup EXIT
 answers() {
     for _ in $(seq 600); do
         local said
-        said=$(printf 'PING\nROLE\n' | redis-cli -p "$port" 2>/dev/null | tr '\n' ' ')
+        said=$(printf 'PING\nROLE\n' | "${client[@]}" 2>/dev/null | tr '\n' ' ')
         case $said in
             PONG\ master* | NOAUTH*) return ;;
             PONG\ slave*connected*) return ;;
@@ -35,7 +44,7 @@ answers() {
 start() {
     # Who writes more than it may is told, as with a full disk, and not killed.
     trap '' XFSZ
-    redis-server --port "$port" --bind 127.0.0.1 --dir "$data" --daemonize no --logfile "$log" \
+    redis-server "${listen[@]}" --bind 127.0.0.1 --dir "$data" --daemonize no --logfile "$log" \
         --appendonly yes --appendfsync everysec --save '' --repl-diskless-sync-delay 0 \
         --enable-debug-command yes --cluster-node-timeout 1000 "${options[@]}" >>"$log" 2>&1 </dev/null &
     pid=$!
@@ -46,7 +55,7 @@ start() {
 stop() {
     case $1 in
         fast) kill -TERM "$pid" ;;
-        immediate) redis-cli -p "$port" SHUTDOWN NOSAVE NOW FORCE >/dev/null 2>&1 ;;
+        immediate) "${client[@]}" SHUTDOWN NOSAVE NOW FORCE >/dev/null 2>&1 ;;
         kill) kill -KILL "$pid" ;;
     esac
     wait "$pid" 2>/dev/null
@@ -56,12 +65,12 @@ stop() {
 
 # From its input, so that the client reads the quotes.
 ask() {
-    printf '%s\n' "$1" | redis-cli -e -p "$port" 2>&1 | tr '\n' ' '
+    printf '%s\n' "$1" | "${client[@]}" -e 2>&1 | tr '\n' ' '
 }
 
 # contents PREFIX: the keys in order, and each in the words of its type.
 contents() {
-    local ask=(redis-cli -e --raw -p "$port") key
+    local ask=("${client[@]}" -e --raw) key
     "${ask[@]}" --scan --pattern "$1*" | sort | while IFS= read -r key; do
         echo "$key"
         case $("${ask[@]}" TYPE "$key") in

@@ -14,10 +14,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use portwright_domain::ports::Clock;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+use super::Certificate;
 
 mod bucket;
 mod fault;
+mod tls;
 
 use bucket::Bucket;
 pub use fault::{Fault, Step};
@@ -35,6 +40,8 @@ struct Shared {
     bucket: Bucket,
     faults: Mutex<Vec<(Step, Fault, u32)>>,
     asked: Mutex<Vec<Step>>,
+    /// Who is spoken to in TLS; everybody, if there is such a thing.
+    tls: Option<TlsAcceptor>,
 }
 
 struct Running {
@@ -55,6 +62,16 @@ impl S3 {
     /// Runs a new server.
     #[must_use]
     pub fn run() -> Self {
+        Self::with(None)
+    }
+
+    /// Runs a new server that shows this certificate, and takes nobody without TLS.
+    #[must_use]
+    pub fn over_tls(certificate: &Certificate) -> Self {
+        Self::with(Some(tls::acceptor(certificate)))
+    }
+
+    fn with(tls: Option<TlsAcceptor>) -> Self {
         let bucket = Bucket::default();
         let mut builder = S3ServiceBuilder::new(bucket.clone());
         builder.set_auth(SimpleAuth::from_single(Self::ACCESS_KEY, Self::SECRET_KEY));
@@ -63,6 +80,7 @@ impl S3 {
             bucket,
             faults: Mutex::default(),
             asked: Mutex::default(),
+            tls,
         });
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -73,7 +91,8 @@ impl S3 {
     /// Its URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.shared.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Ends the server and all its connections; what is stored stays.
@@ -154,15 +173,26 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let (connection, _) = listener.accept().await.expect("a connection");
         let shared = shared.clone();
-        let answer = service_fn(move |request| fault::answer(shared.clone(), request));
         #[expect(clippy::disallowed_methods, reason = "ends with the runtime of the server")]
         drop(tokio::spawn(async move {
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new());
-            // A connection that breaks is the client's affair, and often the point.
-            let _ = http.serve_connection(TokioIo::new(connection), answer).await;
+            match shared.tls.clone() {
+                None => serve(connection, shared).await,
+                // Who does not trust us, or does not speak TLS, is not served.
+                Some(tls) => match tls.accept(connection).await {
+                    Ok(connection) => serve(connection, shared).await,
+                    Err(_refused) => {}
+                },
+            }
         }));
     }
+}
+
+async fn serve(connection: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
+    let answer = service_fn(move |request| fault::answer(shared.clone(), request));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new());
+    // A connection that breaks is the client's affair, and often the point.
+    let _ = http.serve_connection(TokioIo::new(connection), answer).await;
 }
 
 /// Nothing panics while it holds one of these locks and leaves a half-done change behind.

@@ -18,8 +18,15 @@ fn key(scope: &str, key: &str) -> IdempotencyKey {
 }
 
 fn running(key: IdempotencyKey) -> IdempotencyRecord {
-    let expires_at = ManualClock::START.plus(Duration::from_hours(24));
-    IdempotencyRecord { key, fingerprint: Fingerprint([1; 32]), progress: Progress::Running, expires_at }
+    let begun_at = ManualClock::START;
+    let expires_at = begun_at.plus(Duration::from_hours(24));
+    IdempotencyRecord {
+        key,
+        fingerprint: Fingerprint([1; 32]),
+        progress: Progress::Running,
+        begun_at,
+        expires_at,
+    }
 }
 
 fn answered(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Progress {
@@ -58,6 +65,7 @@ pub(super) async fn every_field_of_an_idempotency_record_is_stored_exactly(store
             key: key("user 1 \u{1f600} POST /jobs", &format!("!~{}", "k".repeat(50 * usize::from(n)))),
             fingerprint: Fingerprint([n * 63; 32]),
             progress,
+            begun_at: ends[4 - usize::from(n)],
             expires_at: ends[usize::from(n)],
         })
         .collect();

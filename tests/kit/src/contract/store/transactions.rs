@@ -78,6 +78,7 @@ fn a_record() -> IdempotencyRecord {
         key: IdempotencyKey { scope: "POST /users".to_owned(), key: "first".to_owned() },
         fingerprint: Fingerprint([7; 32]),
         progress: Progress::Running,
+        begun_at: ManualClock::START,
         expires_at: ManualClock::START,
     }
 }
