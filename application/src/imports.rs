@@ -6,7 +6,8 @@
 //! this import, and who has the address under another one was there before.
 //!
 //! Files hold passwords. They are removed by [`Imports::sweep`] as soon as their job has ended, and not by the task: a
-//! worker that dies between removing the file and saying so would leave a job that cannot start over.
+//! worker that dies between removing the file and saying so would leave a job that cannot start over. Those of jobs that
+//! outages took all tries from are kept as long as the job is, so that it can be run again.
 
 mod error;
 mod records;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use portwright_domain::access::Principal;
-use portwright_domain::job::{Job, JobId, Progress};
+use portwright_domain::job::{Job, JobId, JobState, Progress};
 use portwright_domain::ports::{
     Clock, Consistency, JobQueue, ObjectBody, ObjectInfo, ObjectKey, PasswordHasher, Storage, Store,
     UnitOfWork,
@@ -240,9 +241,19 @@ impl Imports {
         let is_old = self.clock.now().since(file.modified_at) >= JOB_COMES;
         let Some(id) = job_of(&file.key) else { return Ok(is_old) };
         match self.queue.find(id).await? {
-            Some(job) => Ok(job.state.is_terminal()),
+            Some(job) => Ok(job.state.is_terminal() && !might_succeed(&job)),
             None => Ok(is_old || self.queue.removed(id).await?.is_some()),
         }
+    }
+}
+
+/// Whether running it again could end better: it is dead, or failed with its last try, so it is kept for an operator who
+/// has it run again. What a first try refuses, it refuses again.
+fn might_succeed(job: &Job) -> bool {
+    match job.state {
+        JobState::Dead => true,
+        JobState::Failed => job.attempts >= job.spec.max_attempts,
+        _ => false,
     }
 }
 

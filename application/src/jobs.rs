@@ -9,10 +9,11 @@ use portwright_domain::access::{Access, Action, Principal, Relation, decide};
 use portwright_domain::job::{Job, JobId, QueueName};
 use portwright_domain::page::{Page, PageRequest};
 use portwright_domain::ports::job_queue::{Cancelled, JobFilter, QueueStatus};
-use portwright_domain::ports::{CommitToken, JobQueue, Store};
+use portwright_domain::ports::{CommitToken, Consistency, JobQueue, Store};
 use portwright_domain::user::UserId;
 use portwright_domain::{ErrorKind, PortError};
 use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
 
 use crate::cached::Cached;
 use crate::queue_counts::QueueCounts;
@@ -150,6 +151,14 @@ impl Jobs {
     pub async fn newest_commit(&self) -> Option<CommitToken> {
         let commit = async { self.store.begin().await?.commit().await };
         timeout(PATIENCE, commit).await.ok()?.ok()
+    }
+
+    /// A token of the newest state of the store, for whoever sees what others wrote, such as the end of a job. `None` if no
+    /// read is ever older than another, or if the store does not say so at once.
+    pub async fn newest_state(&self) -> Option<CommitToken> {
+        // A state comes with an answer, even with one that finds nobody.
+        let nobody = self.store.user(UserId(Uuid::nil()), Consistency::Strong);
+        timeout(PATIENCE, nobody).await.ok()?.ok()?.token
     }
 
     /// Why there is no such job: only whoever could have seen it is told that it was there.

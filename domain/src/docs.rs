@@ -59,3 +59,6 @@ pub mod d0019_look_ups_together {}
 
 #[doc = include_str!("../docs/0021-faults-that-end-otherwise.md")]
 pub mod d0021_faults_that_end_otherwise {}
+
+#[doc = include_str!("../docs/0022-unwatched-time.md")]
+pub mod d0022_unwatched_time {}

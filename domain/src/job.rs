@@ -17,6 +17,7 @@
 
 mod life;
 mod outcome;
+mod unwatched;
 
 use std::fmt;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::user::UserId;
 
 pub use self::life::{Life, Stands, Turn};
 pub use self::outcome::{CauseOfDeath, Death, Outcome};
+pub use self::unwatched::Unwatched;
 
 /// The identity of a job, chosen by whoever enqueues it: enqueuing the same id again changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

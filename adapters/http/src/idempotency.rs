@@ -17,9 +17,10 @@ use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
 use poem::{Body, Endpoint, IntoResponse, Request, Response, Result};
 use poem_openapi::types::ParseFromJSON;
-use portwright_application::{Idempotency, SessionError, Sessions};
+use portwright_application::{Idempotency, Jobs, SessionError, Sessions};
 use portwright_domain::idempotency::{Claim, Fingerprint, IdempotencyKey, Progress, RecordedAnswer};
 use portwright_domain::job::JobId;
+use portwright_domain::ports::Sealer;
 use portwright_domain::{PortError, Timestamp};
 use ring::digest::{Context, SHA256};
 use tokio::time::Instant;
@@ -28,6 +29,7 @@ use uuid::Builder;
 
 use crate::body::{self, MAX_BYTES};
 use crate::body_digest::{BodyDigest, drain};
+use crate::consistency::{CONSISTENCY_TOKEN, caught_up};
 use crate::middleware::{ClientAddress, Route, Routes};
 use crate::principal::bearer_token;
 use crate::problem::{PROBLEM_JSON, Problem, ProblemBody, ProblemCode, problem_of};
@@ -43,6 +45,7 @@ pub(crate) struct Idempotent<E> {
     pub(crate) inner: Arc<E>,
     pub(crate) keys: Arc<Idempotency>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) newest: Newest,
     /// Tells how large a body may be.
     pub(crate) routes: Routes,
 }
@@ -64,7 +67,7 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for Idempotent<E> {
             request.set_body(body);
             Once { key, fingerprint, digest: None }
         };
-        let answer = answer(self.inner.clone(), self.keys.clone(), once, request);
+        let answer = answer(self.inner.clone(), self.keys.clone(), self.newest.clone(), once, request);
         #[expect(
             clippy::disallowed_methods,
             reason = "ends with its request, which the server bounds and awaits"
@@ -74,6 +77,27 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for Idempotent<E> {
             Ok(answer) => answer,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
+    }
+}
+
+/// Tells the newest state. A replay answers it in place of the state of the first answer: a client that always sends the
+/// newest token it was given must not go back to that.
+#[derive(Clone)]
+pub(crate) struct Newest {
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) sealer: Arc<dyn Sealer>,
+}
+
+impl Newest {
+    /// An answer that was given before, with the token of now, if it has one.
+    async fn put_on(&self, mut replay: Response) -> Response {
+        if replay.headers().contains_key(CONSISTENCY_TOKEN)
+            && let Some(token) = caught_up(&*self.sealer, &self.jobs).await
+            && let Ok(token) = HeaderValue::try_from(token)
+        {
+            replay.headers_mut().insert(CONSISTENCY_TOKEN, token);
+        }
+        replay
     }
 }
 
@@ -128,6 +152,7 @@ fn key_of(request: &Request) -> Result<Option<String>, Problem> {
 async fn answer<E: Endpoint<Output = Response>>(
     inner: Arc<E>,
     keys: Arc<Idempotency>,
+    newest: Newest,
     once: Once,
     mut request: Request,
 ) -> Result<Response> {
@@ -145,7 +170,7 @@ async fn answer<E: Endpoint<Output = Response>>(
                     return Err(Problem::new(ProblemCode::IdempotencyKeyReused).into());
                 }
             }
-            return replay(answer);
+            return Ok(newest.put_on(replay(answer)?).await);
         }
     };
     request.set_data(JobOfKey::of(&key, fingerprint, begun_at));

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use self::body::{JobBody, JobPage};
 use self::events::{EventStream, Following};
 pub(crate) use self::streams::Streams;
-use crate::consistency::newest;
+use crate::consistency::{caught_up, newest};
 use crate::json::Json;
 use crate::paging;
 use crate::path_id::PathJobId;
@@ -55,7 +55,12 @@ enum JobPageAnswer {
 enum JobAnswer {
     /// The job.
     #[oai(status = 200)]
-    Job(Json<JobBody>),
+    Job(
+        Json<JobBody>,
+        /// If it has ended: a read that sends it back sees what the job wrote.
+        #[oai(header = "Consistency-Token")]
+        Option<String>,
+    ),
 }
 
 #[derive(ApiResponse)]
@@ -123,7 +128,8 @@ impl JobsApi {
     #[oai(path = "/:id", method = "get", operation_id = "readJob")]
     async fn read(&self, caller: Caller, id: Path<PathJobId>) -> Result<JobAnswer, ReadRefused> {
         let job = self.jobs.get(caller.0.principal, id.0.0).await?;
-        Ok(JobAnswer::Job(Json(job.into())))
+        let token = if job.state.is_terminal() { caught_up(&*self.sealer, &self.jobs).await } else { None };
+        Ok(JobAnswer::Job(Json(job.into()), token))
     }
 
     /// Follow a job

@@ -98,6 +98,47 @@ async fn a_log_that_ends_in_the_middle_of_a_job_costs_that_job_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_that_is_longer_than_a_lease_takes_no_job_from_its_worker() {
+    const LEASE: Duration = Duration::from_secs(3);
+    // What was renewed last is known when it is back.
+    let server = Redis::with_options(&["--appendfsync", "always"]);
+    let queue = queue_on(&[&server]).await;
+    queue.enqueue(&[job(1)]).await.expect("enqueue works");
+    let want = work::want("worker", 1, LEASE, Duration::ZERO);
+    let leased = queue.exchange(&[], &want).await.expect("exchange works").leased.remove(0);
+    for killed in [true, false] {
+        queue.renew(&want.worker, LEASE).await.expect("renew works");
+        assert_eq!(queue.reclaim().await.expect("reclaim works"), 0);
+        if killed {
+            server.stop(Stop::Kill);
+        } else {
+            server.freeze();
+        }
+        sleep(LEASE).await;
+        if killed {
+            server.start();
+        } else {
+            server.thaw();
+        }
+        // Whoever looks for the dead is back before the worker.
+        let look = async {
+            loop {
+                match queue.reclaim().await {
+                    Ok(given_back) => break given_back,
+                    Err(_) => sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        assert_eq!(timeout(SOON, look).await.expect("the queue is back"), 0);
+        let held = queue.renew(&want.worker, LEASE).await.expect("renew works").held;
+        assert_eq!(held, std::slice::from_ref(&leased.lease));
+    }
+    let settled = queue.exchange(&[done(leased)], &want).await.expect("exchange works").settled;
+    assert_eq!(settled, [Settled::Accepted]);
+    invariants::hold(&server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_failover_the_new_primary_is_asked() {
     let primary = Redis::new();
     let replica = primary.replica();

@@ -115,6 +115,7 @@ async fn two_who_give_back_the_jobs_of_the_dead_at_once_give_each_back_once() {
     let (one, other) = (queue_at(&[server.url()]).await, queue_at(&[server.url()]).await);
     let jobs: Vec<_> = (1..=100).map(job).collect();
     one.enqueue(&jobs).await.expect("enqueue works");
+    assert_eq!(one.reclaim().await.expect("reclaim works"), 0);
     let short = want("dead", 100, Duration::from_millis(1), Duration::ZERO);
     assert_eq!(one.exchange(&[], &short).await.expect("exchange works").leased.len(), 100);
     sleep(Duration::from_millis(5)).await;

@@ -250,6 +250,7 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use portwright_domain::job::Unwatched;
     use portwright_memory::MemoryJobQueue;
     use portwright_testkit::ManualClock;
     use portwright_testkit::builders::jobs;
@@ -266,9 +267,10 @@ mod tests {
             tasks: vec![(jobs(1)[0].task.clone(), 1)],
             queues: Vec::new(),
             max: 2,
-            lease: Duration::from_secs(2),
+            lease: Unwatched::LONGEST_BLINK,
             wait: Duration::ZERO,
         };
+        assert_eq!(queue.reclaim().await.expect("an answer"), 0);
         let leased = queue.exchange(&[], &want).await.expect("an answer").leased;
         hand_back(&queue, vec![leased[1].lease.clone()]).await;
         clock.advance(want.lease);

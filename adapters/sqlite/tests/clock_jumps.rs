@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portwright_domain::job::{Lease, LeasedJob, Outcome, WorkerId};
+use portwright_domain::job::{Lease, LeasedJob, Outcome, Unwatched, WorkerId};
 use portwright_domain::ports::job_queue::{LeaseRequest, Limits, Settled, Settlement, Verdict};
 use portwright_domain::ports::{Clock, JobQueue, JobSource};
 use portwright_sqlite::{SqliteConfig, SqliteJobQueue};
@@ -15,6 +15,8 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 const JUMPS: [Duration; 2] = [Duration::from_hours(1), Duration::from_hours(24)];
+/// How often somebody looks for dead workers.
+const LOOK: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Scene {
@@ -85,12 +87,33 @@ async fn a_dead_worker_loses_its_jobs_in_time_although_the_clock_was_set_back() 
 }
 
 #[tokio::test]
+async fn a_clock_that_jumps_ahead_takes_no_job_from_who_lives() {
+    for jump in JUMPS {
+        let scene = Scene::new().await;
+        let lease = scene.lease("one", PATIENCE).await.remove(0).lease;
+        scene.clock.advance(jump);
+        for _ in 0..30 {
+            assert_eq!(scene.queue.reclaim().await.expect("reclaim works"), 0);
+            let held = scene.queue.renew(&lease.worker, PATIENCE).await.expect("renew works").held;
+            assert_eq!(held, std::slice::from_ref(&lease));
+            scene.clock.advance(LOOK);
+        }
+        assert_eq!(scene.finish(&lease).await, Settled::Accepted);
+    }
+}
+
+#[tokio::test]
 async fn a_clock_that_jumps_ahead_gives_a_running_job_away_once_and_fences_who_had_it() {
     for jump in JUMPS {
         let scene = Scene::new().await;
         let first = scene.lease("one", PATIENCE).await.remove(0).lease;
         scene.clock.advance(jump);
-        assert_eq!(scene.queue.reclaim().await.expect("reclaim works"), 1);
+        let mut waited = Duration::ZERO;
+        while scene.queue.reclaim().await.expect("reclaim works") == 0 {
+            assert!(waited < Unwatched::GRACE, "its lease does not end");
+            waited += LOOK;
+            scene.clock.advance(LOOK);
+        }
         assert_eq!(scene.queue.reclaim().await.expect("reclaim works"), 0);
         let second = scene.lease("two", PATIENCE).await.remove(0).lease;
         assert_eq!(second.job, first.job);

@@ -44,7 +44,7 @@ pub enum ImportError {
         /// The line on which its record begins.
         line: u64,
     },
-    /// The file is not kept any more: an import that has ended does not run again.
+    /// The file is not kept any more: an import that succeeded, was stopped or whose file was refused does not run again.
     #[error("the file is not kept any more")]
     FileGone,
     /// The import was told to stop; who was created by then, stays.

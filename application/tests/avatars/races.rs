@@ -10,7 +10,7 @@ use portwright_application::users::UserChange;
 use portwright_domain::ErrorKind;
 use portwright_domain::access::Role;
 use portwright_domain::avatar::PictureKind;
-use portwright_domain::job::{JobState, Outcome};
+use portwright_domain::job::{JobState, Outcome, WorkerId};
 use portwright_domain::page::{Limit, PageRequest};
 use portwright_domain::ports::job_queue::JobFilter;
 use portwright_domain::ports::{JobQueue, JobSource, ObjectKey, Store};
@@ -202,7 +202,8 @@ async fn a_task_that_is_killed_at_any_point_comes_to_the_same() {
         }
         drop(worker);
         world.clock.advance(Duration::from_mins(10));
-        assert_eq!(world.queue.reclaim().await.expect("the queue answers"), 1);
+        let dead = WorkerId::parse("killed").expect("a valid name");
+        assert_eq!(world.queue.bury(&dead).await.expect("the queue answers"), 1);
         assert_eq!(world.drain().await, 1, "{operation} {ending}");
         assert!(world.objects().await == expected, "{operation} {ending}: {:?}", world.names().await);
         assert!(world.avatar(ada.id()).await.is_some_and(|avatar| avatar.kind == PNG));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portwright_application::imports::{ImportError, ImportReport};
 use portwright_domain::ErrorKind;
-use portwright_domain::job::{JobState, Outcome};
+use portwright_domain::job::{JobState, Outcome, WorkerId};
 use portwright_domain::ports::job_queue::Cancelled;
 use portwright_domain::ports::{JobQueue, JobSource, Store};
 use portwright_domain::user::User;
@@ -83,7 +83,8 @@ async fn a_worker_that_dies_in_the_middle_is_replaced_and_it_comes_to_the_same()
 
     hasher.recover();
     office.world.clock.advance(Duration::from_mins(5));
-    assert_eq!(office.world.queue.reclaim().await.expect("reclaim works"), 1);
+    let dead = WorkerId::parse("dying").expect("a valid name");
+    assert_eq!(office.world.queue.bury(&dead).await.expect("bury works"), 1);
     office.world.hasher.take_counts();
     office.drain().await;
     let report: ImportReport = Office::result(&office.job(id).await);

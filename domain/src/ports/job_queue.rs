@@ -223,7 +223,9 @@ pub trait JobSource: Send + Sync + 'static {
 
     /// Gives back the jobs of every worker whose lease has ended: they become ready and suspect, to be run alone;
     /// a job that was leased alone and crashed counts a strike, and is dead after the third within three days. Returns
-    /// how many. Also ends jobs that have been ready for [`UNSERVED`] while no worker asked for their task, of which
+    /// how many. No lease ends in time that nobody
+    /// watched, see [`Unwatched`](crate::job::Unwatched): a worker that renews soon after the queue was
+    /// away keeps its jobs. Also ends jobs that have been ready for [`UNSERVED`] while no worker asked for their task, of which
     /// [`LONGEST_LOOK`] between two calls counts at most, and removes what is past its retention. Any number of processes
     /// may do so at once.
     async fn reclaim(&self) -> Result<u64, PortError>;

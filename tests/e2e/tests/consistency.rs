@@ -158,6 +158,43 @@ async fn reads_of_users_answer_a_token_where_there_are_replicas() {
 }
 
 #[tokio::test]
+async fn a_job_that_has_ended_answers_a_token_where_there_are_replicas() {
+    let app = TestApp::embedded().await;
+    let admin = app.admin().await;
+    let job = admin.start_primes(100).await;
+    let path = format!("/jobs/{}", job["id"].as_str().expect("an identity"));
+    assert_eq!(admin.get(&path).await.header(TOKEN), "", "it goes on");
+    app.drain_jobs().await;
+    let ended = admin.get(&path).await;
+    assert_eq!(ended.expect(200)["state"], "succeeded");
+    if World::of_this_run() == World::Cluster {
+        admin.get_with(&admin.path(), TOKEN, &token(&ended)).await.expect(200);
+    } else {
+        assert_eq!(ended.header(TOKEN), "", "no read is older than another");
+    }
+}
+
+#[tokio::test]
+async fn a_replay_takes_nobody_back_to_the_state_of_the_first_answer() {
+    let app = TestApp::embedded().await;
+    let admin = app.admin().await;
+    let create = || {
+        let body = new_user("ada@example.com", &json!({}));
+        admin.send(admin.request(Method::POST, "/users").header("idempotency-key", "a-key").json(&body))
+    };
+    let first = create().await;
+    let path = first.header("location");
+    let changed = admin.patch(path, &json!({"firstName": "Augusta"})).await;
+    let replay = create().await;
+    assert_eq!(replay.expect(201), first.expect(201));
+    let read = admin.get_with(path, TOKEN, &token(&replay)).await;
+    assert_eq!(read.expect(200), changed.expect(200));
+    if World::of_this_run() == World::Cluster {
+        assert_ne!(token(&replay), token(&first));
+    }
+}
+
+#[tokio::test]
 async fn refused_writes_answer_no_token() {
     let app = TestApp::embedded().await;
     let (admin, user) = (app.admin().await, app.user("user").await);

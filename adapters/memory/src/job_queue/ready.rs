@@ -3,6 +3,7 @@
 //! One lane per queue, task and version, so that a worker never wades through jobs that it cannot run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use portwright_domain::Timestamp;
 use portwright_domain::job::{JobId, NewJob, QueueName, TaskName, Turn};
@@ -71,8 +72,6 @@ impl Jobs {
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     lanes: BTreeMap<Lane, Jobs>,
-    /// When jobs were last looked for that nobody serves.
-    looked_at: Option<Timestamp>,
 }
 
 impl Ready {
@@ -113,9 +112,9 @@ impl Ready {
         first.map(|place| place.job)
     }
 
-    /// The jobs that have been ready for too long, while no worker asked for them.
-    pub(super) fn not_served(&mut self, now: Timestamp) -> Vec<JobId> {
-        let passed = now.since(self.looked_at.replace(now).unwrap_or(now));
+    /// The jobs that have been ready for too long, while no worker asked for them, and that were last looked for so long
+    /// ago.
+    pub(super) fn not_served(&mut self, now: Timestamp, passed: Duration) -> Vec<JobId> {
         let uncounted = passed.saturating_sub(LONGEST_LOOK);
         for jobs in self.lanes.values_mut() {
             jobs.asked_at = jobs.asked_at.plus(uncounted);

@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) paused: BTreeSet<QueueName>,
     /// Those that hold a job.
     workers: HashMap<WorkerId, Worker>,
+    /// When leases were last looked for that had ended, and jobs that nobody serves.
+    looked_at: Option<Timestamp>,
     waiting: u64,
     enqueued: u64,
     /// Of all workers, for ageing.

@@ -3,6 +3,7 @@ local AGEING = 16
 local ASKED_EVERY = 60 * 1000000
 local UNSERVED = 24 * HOUR
 local LONGEST_LOOK = HOUR
+local LONGEST_BLINK, COUNTED, GRACE = 1250000, 500000, 10000000
 local asked = {} -- by lane: when a worker last asked for it, or since when one might have, as far as it was read
 asked_now = {}
 
@@ -167,19 +168,36 @@ function bury(worker)
 end
 
 -- A clock that was set back makes no lease longer: one that had not ended at the last look has as much time left as then.
-function end_leases_in_time()
-    local before = tonumber(call('GET', prefix .. 'looked') or now)
-    if before > now then
-        for _, worker in ipairs(call('ZRANGEBYSCORE', prefix .. 'workers', before, '+inf')) do
-            call('ZINCRBY', prefix .. 'workers', now - before, worker)
-        end
+local function shorten_leases(before)
+    for _, worker in ipairs(call('ZRANGEBYSCORE', prefix .. 'workers', before, '+inf')) do
+        call('ZINCRBY', prefix .. 'workers', now - before, worker)
     end
 end
 
--- Time that nobody watched pass, or that passed by a clock that jumped, does not count against the jobs that waited.
-local function forgive_unwatched_time()
-    local before = tonumber(call('GET', prefix .. 'looked') or now)
+-- No lease ends while nobody can hear that it is renewed: `domain::job::Unwatched` is what this must agree with.
+local function keep_leases(before)
+    local held = call('ZRANGEBYSCORE', prefix .. 'workers', '-inf', now + GRACE, 'WITHSCORES')
+    for index = 1, #held, 2 do
+        local left = math.max(held[index + 1] - before - COUNTED, 0)
+        local ends = math.max(held[index + 1], math.min(now + math.min(left, GRACE), LATEST))
+        call('ZADD', prefix .. 'workers', ends, held[index])
+    end
+end
+
+-- Sees to it that leases end in time, and only in time that somebody watched; answers when somebody last looked.
+function look()
+    local before = tonumber(call('GET', prefix .. 'looked') or nil)
     call('SET', prefix .. 'looked', now)
+    if before and before > now then
+        shorten_leases(before)
+    elseif not before or now - before > LONGEST_BLINK then
+        keep_leases(before or -math.huge)
+    end
+    return before or now
+end
+
+-- Time that nobody watched pass, or that passed by a clock that jumped, does not count against the jobs that waited.
+local function forgive_unwatched_time(before)
     local uncounted = now - before - LONGEST_LOOK
     if uncounted <= 0 then
         return
@@ -193,10 +211,10 @@ local function forgive_unwatched_time()
     end
 end
 
--- Ends jobs that have been ready for too long while no worker asked for their task.
-function give_up_unserved()
+-- Ends jobs that have been ready for too long while no worker asked for their task, if somebody last looked then.
+function give_up_unserved(before)
     write_moves()
-    forgive_unwatched_time()
+    forgive_unwatched_time(before)
     local too_old = now - UNSERVED
     for name, stream in pairs(know_streams()) do
         if tonumber(call('HGET', prefix .. 'asked', stream.lane) or now) <= too_old then

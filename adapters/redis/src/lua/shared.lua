@@ -16,6 +16,6 @@ local is_held_by, settle, crash, give_up, retry, fall_due
 local remove_surplus, remove_old -- keeping.lua
 local IS_NEW, IS_KNOWN, IS_FULL, take_job, holder_of, enqueue, write_jobs -- enqueue.lua
 local asked_now, take_want, renew_lease, lease, held_by, bury -- leasing.lua
-local end_leases_in_time, give_up_unserved
+local look, give_up_unserved
 local park, hand_out -- parking.lua
 local list, queues -- reads.lua

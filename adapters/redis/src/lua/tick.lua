@@ -161,12 +161,11 @@ function asks.bury()
 end
 
 function asks.reclaim()
-    local given_back = 0
-    end_leases_in_time()
+    local given_back, looked = 0, look()
     for _, worker in ipairs(call('ZRANGEBYSCORE', prefix .. 'workers', '-inf', now)) do
         given_back = given_back + bury(worker)
     end
-    give_up_unserved()
+    give_up_unserved(looked)
     write_jobs()
     remove_old()
     return given_back

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use portwright_domain::job::{JobId, Lease, LeasedJob, Progress, Run, WorkerId};
+use portwright_domain::Timestamp;
+use portwright_domain::job::{JobId, Lease, LeasedJob, Progress, Run, Unwatched, WorkerId};
 use portwright_domain::ports::job_queue::{Exchange, LeaseRequest, Renewal, Settled, Settlement, UNSERVED};
 use rusqlite::{Result, params};
 
@@ -156,6 +157,10 @@ impl Tick<'_> {
 
     /// Gives back the jobs of every worker whose lease has ended, gives up what nobody runs, and removes what is old.
     pub(super) fn reclaim(&mut self) -> Result<u64> {
+        let looked_at = self.memo.look(self.now);
+        if let Some(unwatched) = Unwatched::between(looked_at, self.now) {
+            self.keep_leases(&unwatched)?;
+        }
         let mut ended: BTreeSet<WorkerId> = self
             .connection
             .prepare_cached("SELECT worker FROM workers WHERE lease_ends <= ?")?
@@ -168,15 +173,35 @@ impl Tick<'_> {
         for worker in &ended {
             given_back += self.bury(worker)?;
         }
-        self.give_up()?;
+        self.give_up(self.now.since(looked_at.unwrap_or(self.now)))?;
         self.remove_old()?;
         Ok(given_back)
     }
 
-    fn give_up(&mut self) -> Result<()> {
+    fn keep_leases(&mut self, unwatched: &Unwatched) -> Result<()> {
+        const MOVE: &str = "UPDATE workers SET lease_ends = ? WHERE worker = ?";
+        let leases: Vec<(WorkerId, Timestamp)> = self
+            .connection
+            .prepare_cached("SELECT worker, lease_ends FROM workers WHERE lease_ends <= ?")?
+            .query_map([unwatched.last_changed().unix_micros()], |row| {
+                let mut columns = Columns::of(row);
+                let worker = columns.parsed(|text| WorkerId::parse(text).ok())?;
+                Ok((worker, Timestamp::from_unix_micros(columns.get()?)))
+            })?
+            .collect::<Result<_>>()?;
+        for (worker, ends) in leases {
+            let ends = unwatched.lease_ends(ends);
+            self.connection.prepare_cached(MOVE)?.execute(params![ends.unix_micros(), worker.as_str()])?;
+            self.memo.renewals.keep(&worker, ends.since(self.now));
+        }
+        Ok(())
+    }
+
+    /// Ends what no worker asked for; somebody last looked for it so long ago.
+    fn give_up(&mut self, passed: Duration) -> Result<()> {
         const SQL: &str = "SELECT number FROM jobs WHERE state = 1 AND lane = ? AND since <= ? LIMIT 1000";
         let (now, too_old) = (self.now, self.now.minus(UNSERVED));
-        for lane in self.memo.not_served(now) {
+        for lane in self.memo.not_served(now, passed) {
             let numbers: Vec<i64> = self
                 .connection
                 .prepare_cached(SQL)?

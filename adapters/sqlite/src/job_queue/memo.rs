@@ -25,7 +25,8 @@ pub(super) struct Memo {
     ended: [u64; JobState::ALL.len()],
     /// Starts since this process began, for ageing.
     pub(super) starts: u64,
-    /// When jobs were last looked for that nobody serves.
+    /// When leases were last looked for that had ended, and jobs that nobody serves; `None` if that was before the file
+    /// was opened, or could not be written.
     looked_at: Option<Timestamp>,
     pub(super) renewals: Renewals,
 }
@@ -41,6 +42,15 @@ impl Renewals {
         match self.0.get_mut(worker) {
             Some(last) => *last = renewal,
             None => drop(self.0.insert(worker.clone(), renewal)),
+        }
+    }
+
+    /// The lease is not over for so long.
+    pub(super) fn keep(&mut self, worker: &WorkerId, left: Duration) {
+        if let Some((at, lease)) = self.0.get_mut(worker)
+            && lease.saturating_sub(at.elapsed()) < left
+        {
+            (*at, *lease) = (Instant::now(), left);
         }
     }
 
@@ -95,7 +105,6 @@ impl Memo {
         let fresh = Self::read(connection, now)?;
         let before = mem::replace(self, fresh);
         self.starts = before.starts;
-        self.looked_at = before.looked_at;
         self.renewals = before.renewals;
         for (lane, before) in self.lanes.iter_mut().zip(before.lanes) {
             lane.asked_at = before.asked_at;
@@ -154,9 +163,13 @@ impl Memo {
         served
     }
 
-    /// The lanes for which no worker has asked for too long.
-    pub(super) fn not_served(&mut self, now: Timestamp) -> Vec<i64> {
-        let passed = now.since(self.looked_at.replace(now).unwrap_or(now));
+    /// Notes that somebody looks; when somebody last did.
+    pub(super) fn look(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.looked_at.replace(now)
+    }
+
+    /// The lanes for which no worker has asked for too long, and that were last looked for so long ago.
+    pub(super) fn not_served(&mut self, now: Timestamp, passed: Duration) -> Vec<i64> {
         let uncounted = passed.saturating_sub(LONGEST_LOOK);
         for known in &mut self.lanes {
             known.asked_at = known.asked_at.plus(uncounted);

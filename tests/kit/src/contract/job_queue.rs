@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use portwright_domain::job::{
     CauseOfDeath, Death, Enqueued, Job, JobId, JobState, Lease, LeasedJob, NewJob, Outcome, QueueName,
-    TaskName, WorkerId,
+    TaskName, Unwatched, WorkerId,
 };
 use portwright_domain::ports::job_queue::{LeaseRequest, Settled, Settlement, Verdict};
 use portwright_domain::ports::{JobQueue, JobSource};
@@ -135,6 +135,9 @@ contract! {
             an_unknown_worker_holds_nothing,
             a_lease_that_has_not_ended_is_not_reclaimed,
             an_ended_lease_is_reclaimed_and_its_jobs_are_suspect,
+            no_lease_ends_in_time_that_nobody_watched,
+            a_worker_that_does_not_come_back_loses_its_jobs_soon,
+            an_outage_of_the_queue_is_nobodys_crash,
             a_suspect_is_leased_alone,
             a_buried_worker_gives_back_its_own_jobs_at_once,
             a_reclaimed_job_is_lost_to_its_worker,
@@ -252,10 +255,21 @@ impl Fixture<dyn Queue> {
         assert_eq!(self.settle(lease, Verdict::Finish(outcome)).await, Settled::Accepted);
     }
 
+    /// Time passes in which somebody looks for ended leases; how many jobs were given back.
+    async fn watch(&self, time: Duration) -> u64 {
+        let (mut given_back, mut left) = (0, time);
+        while !left.is_zero() {
+            let step = left.min(Unwatched::LONGEST_BLINK);
+            self.advance(step).await;
+            given_back += self.port.reclaim().await.expect("reclaim works");
+            left -= step;
+        }
+        given_back
+    }
+
     /// The lease of every worker ends that does not renew it, and the sweep finds it.
     async fn all_workers_die(&self) -> u64 {
-        self.advance(LEASE).await;
-        self.port.reclaim().await.expect("reclaim works")
+        self.watch(LEASE).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the worker's half does to the [`State`]: jobs are leased, settled, and given back when their worker is gone.
 
 use portwright_domain::Timestamp;
-use portwright_domain::job::{JobId, Lease, LeasedJob, Progress, WorkerId};
+use portwright_domain::job::{JobId, Lease, LeasedJob, Progress, Unwatched, WorkerId};
 use portwright_domain::ports::job_queue::{AGEING, LeaseRequest, Renewal, Settled, Settlement};
 
 use super::State;
@@ -90,9 +90,15 @@ impl State {
 
     /// Gives back the jobs of every worker whose lease has ended, and gives up what nobody runs.
     pub(in crate::job_queue) fn reclaim(&mut self, now: Timestamp) -> u64 {
+        let looked_at = self.looked_at.replace(now);
+        if let Some(unwatched) = Unwatched::between(looked_at, now) {
+            for worker in self.workers.values_mut() {
+                worker.lease_ends = unwatched.lease_ends(worker.lease_ends);
+            }
+        }
         let ended = self.workers.iter().filter(|(_, worker)| worker.lease_ends <= now);
         let ended: Vec<WorkerId> = ended.map(|(id, _)| id.clone()).collect();
-        for id in self.ready.not_served(now) {
+        for id in self.ready.not_served(now, now.since(looked_at.unwrap_or(now))) {
             self.step(id, now, |life| life.give_up(now));
         }
         ended.iter().map(|worker| self.bury(worker, now)).sum()

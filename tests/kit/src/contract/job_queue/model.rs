@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portwright_domain::Timestamp;
 use portwright_domain::job::{
-    CauseOfDeath, Death, Job, Lease, NewJob, Outcome, Progress, QueueName, WorkerId,
+    CauseOfDeath, Death, Job, Lease, NewJob, Outcome, Progress, QueueName, Unwatched, WorkerId,
 };
 use portwright_domain::ports::Clock;
 use portwright_domain::ports::job_queue::{LeaseRequest, Limits, Retention, Settlement, Verdict};
@@ -34,7 +34,7 @@ enum Step {
     Cancel { number: u32 },
     Retry { number: u32 },
     Pause { paused: bool },
-    Advance { seconds: u64 },
+    Advance { seconds: u64, watched: bool },
 }
 
 /// What is asked, one after the other.
@@ -61,7 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => number.clone().prop_map(|number| Step::Cancel { number }),
         2 => number.prop_map(|number| Step::Retry { number }),
         1 => any::<bool>().prop_map(|paused| Step::Pause { paused }),
-        2 => (1..50_u64).prop_map(|seconds| Step::Advance { seconds }),
+        2 => (1..50_u64, prop::bool::weighted(0.7)).prop_map(|(seconds, watched)| Step::Advance { seconds, watched }),
     ]
 }
 
@@ -185,11 +185,16 @@ pub async fn compare(
 ) {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for (place, step) in steps.0.iter().enumerate() {
-        if let Step::Advance { seconds } = step {
-            clock.advance(Duration::from_secs(*seconds));
-            // Until something is asked of it, a queue need not notice.
-            for queue in [queue, model] {
-                queue.reclaim().await.expect("reclaim works");
+        if let &Step::Advance { seconds, watched } = step {
+            let (mut left, whole) = (Duration::from_secs(seconds), Duration::from_secs(seconds));
+            while !left.is_zero() {
+                let step = left.min(if watched { Unwatched::LONGEST_BLINK } else { whole });
+                clock.advance(step);
+                left -= step;
+                // Until something is asked of it, a queue need not notice.
+                for queue in [queue, model] {
+                    queue.reclaim().await.expect("reclaim works");
+                }
             }
         }
         // No two steps happen at the same time, so that there is one order in which jobs ended.

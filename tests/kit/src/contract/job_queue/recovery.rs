@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portwright_domain::job::{CauseOfDeath, JobId, JobState, Outcome};
+use portwright_domain::job::{CauseOfDeath, JobId, JobState, Outcome, Unwatched};
 use portwright_domain::ports::job_queue::{Renewal, Settled, UNSERVED, Verdict};
 use tokio::task::JoinSet;
 
@@ -75,16 +75,54 @@ pub(super) async fn a_lease_that_has_not_ended_is_not_reclaimed(port: Fixture<dy
 pub(super) async fn an_ended_lease_is_reclaimed_and_its_jobs_are_suspect(port: Fixture<dyn Queue>) {
     port.port.enqueue(&jobs(3)).await.expect("enqueue works");
     port.lease(&want("one", 2)).await;
-    port.advance(ALMOST).await;
+    assert_eq!(port.watch(ALMOST).await, 0);
     port.lease(&want("two", 1)).await;
-    port.advance(ALMOST).await;
-    assert_eq!(port.port.reclaim().await.expect("reclaim works"), 2, "the jobs of one, not of two");
+    assert_eq!(port.watch(ALMOST).await, 2, "the jobs of one, not of two");
     assert_eq!(port.port.reclaim().await.expect("reclaim works"), 0);
     for number in [1, 2] {
         assert_eq!(port.state(&job(number)).await, JobState::Ready);
     }
     assert_eq!(port.state(&job(3)).await, JobState::Running);
     assert!(port.start("three").await.suspect);
+}
+
+pub(super) async fn no_lease_ends_in_time_that_nobody_watched(port: Fixture<dyn Queue>) {
+    port.port.enqueue(&jobs(2)).await.expect("enqueue works");
+    let leased = port.lease(&want("one", 2)).await;
+    assert_eq!(port.watch(ALMOST / 2).await, 0);
+    for outage in [LEASE, LEASE * 100] {
+        port.advance(outage).await;
+        assert_eq!(port.port.reclaim().await.expect("reclaim works"), 0);
+        assert_eq!(port.watch(Unwatched::GRACE / 2).await, 0, "it has a while to come back");
+        let renewal = port.port.renew(&worker("one"), LEASE).await.expect("renew works");
+        assert_eq!(renewal.held.len(), 2);
+        assert_eq!(port.watch(ALMOST / 2).await, 0);
+    }
+    port.finish(&leased[0].lease, done()).await;
+}
+
+pub(super) async fn a_worker_that_does_not_come_back_loses_its_jobs_soon(port: Fixture<dyn Queue>) {
+    port.port.enqueue(&jobs(2)).await.expect("enqueue works");
+    port.lease(&want("one", 2)).await;
+    assert_eq!(port.watch(ALMOST / 2).await, 0);
+    port.advance(LEASE * 100).await;
+    assert_eq!(port.port.reclaim().await.expect("reclaim works"), 0);
+    assert_eq!(port.watch(Unwatched::GRACE).await, 2);
+    assert!(port.start("two").await.suspect);
+}
+
+pub(super) async fn an_outage_of_the_queue_is_nobodys_crash(port: Fixture<dyn Queue>) {
+    port.enqueue(&job(1)).await;
+    for outage in 1..=4 {
+        let leased = port.start("one").await;
+        assert!(!leased.suspect, "before outage {outage}");
+        assert_eq!(port.watch(ALMOST / 2).await, 0);
+        port.advance(LEASE * 2).await;
+        assert_eq!(port.port.reclaim().await.expect("reclaim works"), 0);
+        // It stopped in time, since it could not renew its lease, and says so.
+        assert_eq!(port.settle(&leased.lease, Verdict::Release).await, Settled::Accepted);
+    }
+    assert_eq!(port.find(job(1).id).await.attempts, 0);
 }
 
 pub(super) async fn a_suspect_is_leased_alone(port: Fixture<dyn Queue>) {
@@ -182,7 +220,8 @@ pub(super) async fn reclaiming_twice_at_once_gives_back_each_job_once(port: Fixt
     for name in ["one", "two", "three", "four", "five"] {
         port.lease(&want(name, 10)).await;
     }
-    port.advance(LEASE).await;
+    assert_eq!(port.watch(LEASE.saturating_sub(Unwatched::LONGEST_BLINK)).await, 0);
+    port.advance(Unwatched::LONGEST_BLINK).await;
     let mut reapers = JoinSet::new();
     for _ in 0..8 {
         let source = port.port.clone();

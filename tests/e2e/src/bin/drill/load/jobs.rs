@@ -46,9 +46,8 @@ pub(crate) async fn ended(client: &mut Client, path: &str, within: Duration) -> 
 const FEW: u64 = 100;
 
 /// What a job came to that was acknowledged, in the end, when everything works: it succeeded, or if outages took all of its
-/// few tries, it failed. Whoever is alone with its worker three times when that dies, or is not heard of for as long as a
-/// lease, is taken for the reason, and with leases of 2 s outages are such deaths: an operator has it run again. Says what is
-/// wrong, if it is.
+/// few tries, it failed. Whoever is alone with its worker three times when that dies, or is cut off for as long as a lease
+/// while others are not, is taken for the reason: an operator has it run again. Says what is wrong, if it is.
 pub(crate) async fn settled(client: &mut Client, path: &str) -> Option<Value> {
     let begun = Instant::now();
     loop {
