@@ -17,7 +17,7 @@ pub struct Unwatched {
 
 impl Unwatched {
     /// Looks that are no further apart than this follow on each other.
-    pub const LONGEST_BLINK: Duration = Duration::from_millis(1_250);
+    pub const LONGEST_BLINK: Duration = Duration::from_millis(1_500);
     /// So much of an unwatched time counts, so that leases end even if nobody ever looks more often.
     pub const COUNTED: Duration = Duration::from_millis(500);
     /// A worker has at most this long, when somebody looks again, to renew a lease that would have ended.

@@ -3,7 +3,7 @@ local AGEING = 16
 local ASKED_EVERY = 60 * 1000000
 local UNSERVED = 24 * HOUR
 local LONGEST_LOOK = HOUR
-local LONGEST_BLINK, COUNTED, GRACE = 1250000, 500000, 10000000
+local LONGEST_BLINK, COUNTED, GRACE = 1500000, 500000, 10000000
 local asked = {} -- by lane: when a worker last asked for it, or since when one might have, as far as it was read
 asked_now = {}
 
