@@ -148,8 +148,12 @@ fn full(operation: &'static str) -> PortError {
 
 fn put_job(arguments: &mut Arguments, job: &NewJob) {
     arguments.add(job.id.0.as_bytes());
-    arguments.add(codec::head(job));
-    arguments.add(codec::spec(job));
+    arguments.add(codec::kind(job));
+    let (made, spec) = codec::made(job);
+    arguments.add(made);
+    if let Some(spec) = spec {
+        arguments.add(spec);
+    }
 }
 
 fn enqueued(answer: &Value) -> Option<Enqueued> {

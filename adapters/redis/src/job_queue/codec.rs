@@ -16,31 +16,49 @@ use super::packing::{Reader, double, put_duration, put_length, put_short};
 const CANCEL: u8 = 1;
 const SUSPECT: u8 = 2;
 const HANDED_BACK: u8 = 4;
-const FRESH: u8 = 32;
+
+/// How a record says what has become of a job, as in `record.lua`.
+const IN_FULL: u8 = 0;
+
+/// What is out of the ordinary with how a job was made, as in `record.lua`; nothing else is to be known of one that is usual.
+const IS_NOT_USUAL: u8 = 1;
+const SPEC_APART: u8 = 2;
+/// A larger spec is kept apart.
+const LARGE_SPEC: usize = 1024;
 
 pub(super) fn id(bytes: &[u8]) -> Option<JobId> {
     Uuid::from_slice(bytes).ok().map(JobId)
 }
 
-/// The lane of a job: what workers ask for.
-fn lane(job: &NewJob) -> String {
-    format!("{}/{}/{}", job.queue, job.task, job.version)
+/// What a job shares with many others: how urgent it is, how often it is tried, and its lane, which is what workers ask for.
+pub(super) fn kind(job: &NewJob) -> Vec<u8> {
+    let mut kind = vec![job.priority.get()];
+    kind.extend(job.max_attempts.to_be_bytes());
+    kind.extend(format!("{}/{}/{}", job.queue, job.task, job.version).as_bytes());
+    kind
 }
 
-/// What the script has to know of a new job.
-pub(super) fn head(job: &NewJob) -> Vec<u8> {
-    let mut head = vec![job.priority.get()];
-    head.extend(job.max_attempts.to_be_bytes());
-    head.extend(double(job.scheduled_for.map_or(-1, Timestamp::unix_micros)).to_be_bytes());
-    put_short(&mut head, lane(job).as_bytes());
+/// What else a job was made of, with its spec; or without, if that is large.
+pub(super) fn made(job: &NewJob) -> (Vec<u8>, Option<Vec<u8>>) {
+    let spec = spec(job);
+    let is_apart = spec.len() > LARGE_SPEC;
+    let mut made = Vec::with_capacity(64 + if is_apart { 0 } else { spec.len() });
+    let is_usual = job.scheduled_for.is_none() && job.unique.is_none();
+    made.push(if is_usual { 0 } else { IS_NOT_USUAL } | if is_apart { SPEC_APART } else { 0 });
+    let due = job.scheduled_for.map(|time| double(time.unix_micros()).to_be_bytes());
+    put_short(&mut made, due.as_ref().map_or(&[], |due| due.as_slice()));
     let unique = job.unique.as_ref().map(|key| format!("{}/{key}", job.task)).unwrap_or_default();
-    put_short(&mut head, unique.as_bytes());
-    put_short(&mut head, job.created_by.as_ref().map_or(&[], |user| user.0.as_bytes()));
-    head
+    put_short(&mut made, unique.as_bytes());
+    put_short(&mut made, job.created_by.as_ref().map_or(&[], |user| user.0.as_bytes()));
+    if is_apart {
+        return (made, Some(spec));
+    }
+    made.extend(spec);
+    (made, None)
 }
 
 /// What only a worker or a person has to know of it.
-pub(super) fn spec(job: &NewJob) -> Vec<u8> {
+fn spec(job: &NewJob) -> Vec<u8> {
     let mut spec = Vec::with_capacity(64 + job.payload.len());
     match job.backoff {
         Backoff::Fixed(wait) => {
@@ -71,7 +89,9 @@ pub(super) fn spec(job: &NewJob) -> Vec<u8> {
 }
 
 /// What has become of a job since it was made, as `record.lua` keeps it.
+#[derive(Default)]
 struct Changes<'a> {
+    flags: u8,
     cause: u8,
     attempts: u32,
     strikes: u32,
@@ -82,31 +102,25 @@ struct Changes<'a> {
     struck_at: Option<Timestamp>,
     started_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
-    created_at: Timestamp,
     worker: &'a str,
 }
 
 impl<'a> Changes<'a> {
-    /// Of a job to which nothing has happened yet.
-    const fn none(created_at: Timestamp) -> Self {
-        Self {
-            cause: 0,
-            attempts: 0,
-            strikes: 0,
-            run: 0,
-            settled: None,
-            since: None,
-            due: None,
-            struck_at: None,
-            started_at: None,
-            finished_at: None,
-            created_at,
-            worker: "",
+    fn read(state: JobState, form: u8, record: &mut Reader<'a>) -> Option<Self> {
+        if form == IN_FULL {
+            return Self::in_full(record);
         }
+        let once = Self { attempts: 1, run: 1, ..Self::default() };
+        Some(match state {
+            JobState::Scheduled | JobState::Ready => Self::default(),
+            JobState::Running => Self { worker: record.text()?, started_at: record.time()?, ..once },
+            _ => Self { settled: Some(1), finished_at: record.time()?, started_at: record.time()?, ..once },
+        })
     }
 
-    fn read(record: &mut Reader<'a>) -> Option<Self> {
+    fn in_full(record: &mut Reader<'a>) -> Option<Self> {
         let changes = Self {
+            flags: record.byte()?,
             cause: record.byte()?,
             attempts: record.number()?,
             strikes: record.number()?,
@@ -117,7 +131,6 @@ impl<'a> Changes<'a> {
             struck_at: record.time()?,
             started_at: record.time()?,
             finished_at: record.time()?,
-            created_at: record.time()??,
             worker: record.text()?,
         };
         let watchers = u16::from_be_bytes(record.array()?);
@@ -133,18 +146,24 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Reads what [`head`], [`spec`] and `record.lua` have written, and how it ended. The spec is empty if it is not kept
+    /// Reads what [`kind`], [`made`] and `record.lua` have written, and how it ended. The spec is empty if it is not kept
     /// apart.
     pub(super) fn read(id: JobId, record: &[u8], spec: &[u8], result: &[u8]) -> Option<Self> {
         let mut record = Reader(record);
-        let state = *JobState::ALL.get(usize::from(record.byte()?))?;
-        let flags = record.byte()?;
-        let changed =
-            if flags & FRESH > 0 { Changes::none(record.time()??) } else { Changes::read(&mut record)? };
-        let (priority, max_attempts, first_due) = (record.byte()?, record.number()?, record.time()?);
-        let mut lane = record.text()?.split('/');
+        let first = record.byte()?;
+        let state = *JobState::ALL.get(usize::from(first % 8))?;
+        let changed = Changes::read(state, first / 8, &mut record)?;
+        let created_at = record.time()??;
+        let mut kind = Reader(record.short()?);
+        let (priority, max_attempts) = (kind.byte()?, kind.number()?);
+        let mut lane = std::str::from_utf8(kind.0).ok()?.split('/');
         let (queue, task) = (QueueName::parse(lane.next()?).ok()?, TaskName::parse(lane.next()?).ok()?);
         let version = lane.next()?.parse().ok()?;
+        record.byte()?;
+        let first_due = match record.short()? {
+            [] => None,
+            due => Reader(due).time()?,
+        };
         let unique = record.text()?.split_once('/').map(|(_, key)| UniqueKey::parse(key));
         let created_by = record.short()?;
 
@@ -176,20 +195,19 @@ impl Record {
         };
         let stands = match state {
             JobState::Scheduled => Stands::Scheduled(changed.due.or(first_due)?),
-            JobState::Ready if flags & HANDED_BACK > 0 => Stands::Ready(Turn::HandedBack),
+            JobState::Ready if changed.flags & HANDED_BACK > 0 => Stands::Ready(Turn::HandedBack),
             JobState::Ready => Stands::Ready(Turn::Usual),
             JobState::Running => Stands::Running(WorkerId::parse(changed.worker).ok()?),
             ended => Stands::Ended(outcome(ended, changed.cause, result)?, changed.finished_at?),
         };
-        let created_at = changed.created_at;
         let life = Life {
             stands,
             since: changed.since.unwrap_or_else(|| first_due.map_or(created_at, |due| due.max(created_at))),
             attempts: changed.attempts,
             run: Run(changed.run),
             settled: changed.settled.map(Run),
-            cancel: flags & CANCEL > 0,
-            suspect: flags & SUSPECT > 0,
+            cancel: changed.flags & CANCEL > 0,
+            suspect: changed.flags & SUSPECT > 0,
             strikes: changed.strikes,
             struck_at: changed.struck_at,
             started_at: changed.started_at,

@@ -8,6 +8,7 @@ use portwright_domain::ports::job_queue::Limits;
 use portwright_domain::{ErrorKind, PortError, Timestamp};
 use redis::Value;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::ask::{Answer, Arguments, Ask, array, time, values};
@@ -122,6 +123,7 @@ fn script() -> &'static str {
         file!("record.lua"),
         file!("pieces.lua"),
         file!("places.lua"),
+        file!("usual.lua"),
         file!("telling.lua"),
         file!("life.lua"),
         file!("keeping.lua"),
@@ -157,8 +159,22 @@ struct Runner {
 
 impl Runner {
     async fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
-        let mut group = Vec::new();
+        let (mut group, mut were_many) = (Vec::new(), false);
         while asked.recv_many(&mut group, GROUP).await > 0 {
+            // Those whom the last answers woke ask again in a moment, and the more ask together, the less each costs.
+            while were_many {
+                let many = group.len();
+                yield_now().await;
+                while group.len() < GROUP
+                    && let Ok(ask) = asked.try_recv()
+                {
+                    group.push(ask);
+                }
+                if group.len() == many {
+                    break;
+                }
+            }
+            were_many = group.len() > 1;
             let (mut some, mut size) = (Vec::new(), 0);
             for ask in group.drain(..).filter(Ask::is_wanted) {
                 size += ask.arguments.size();

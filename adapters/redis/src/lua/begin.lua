@@ -10,6 +10,11 @@ end
 local function take_number()
     return tonumber(take())
 end
+local function take_many(many)
+    local first = read + 1
+    read = read + many
+    return unpack(ARGV, first, read)
+end
 
 -- Calls a command with all of these arguments, some thousand at a time, always whole pairs.
 local MOST_ARGUMENTS = 4000

@@ -2,14 +2,17 @@
 local new = {} -- the jobs of this tick
 IS_NEW, IS_KNOWN, IS_FULL = 0, 1, 2
 
-function take_job()
-    local id, head, spec = take(), take(), take()
-    if #spec <= LARGE_SPEC then
-        return begin(id, head .. spec, now)
+-- A job that was made like this, with a large spec behind it.
+local function job_made(id, kind, made)
+    local job = begin(id, kind_of(kind), made, now)
+    if job.spec_apart then
+        job.spec = take()
     end
-    local job = begin(id, head, now)
-    job.spec, job.spec_apart = spec, true
     return job
+end
+
+function take_job()
+    return job_made(take_many(3))
 end
 
 -- The unfinished job that holds the unique key of this one.
@@ -18,7 +21,7 @@ function holder_of(job)
 end
 
 local function add(job)
-    if known(job.id) or jobs[job.id] then
+    if job_of(job.id) then
         return IS_KNOWN
     end
     local holder = holder_of(job)
@@ -34,11 +37,17 @@ local function add(job)
     return IS_NEW
 end
 
+-- Takes the next job that is asked about, if there is room for it in any case.
+function enqueue_next()
+    local id, kind, made = take_many(3)
+    return enqueue_usual(id, kind_of(kind), made) and IS_NEW or add(job_made(id, kind, made))
+end
+
 -- How many of these are new.
 local function new_of(these)
     local seen, keys, many = {}, {}, 0
     for _, job in ipairs(these) do
-        if not (jobs[job.id] or seen[job.id] or keys[job.unique] or holder_of(job)) then
+        if not (job_of(job.id) or seen[job.id] or keys[job.unique] or holder_of(job)) then
             seen[job.id], many = true, many + 1
             if job.unique ~= '' then
                 keys[job.unique] = true
@@ -50,7 +59,6 @@ end
 
 -- Takes all or none where so many may wait; answers what came of each.
 function enqueue(these, room)
-    know_meta()
     if meta.waiting + #these > room then
         local more = new_of(these)
         if more > 0 and meta.waiting + more > room then

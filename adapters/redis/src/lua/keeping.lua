@@ -39,27 +39,32 @@ local function forget(most)
     end
 end
 
-local function remove(ids)
+-- Removes the first jobs of those that ended in this state.
+local function remove(state, ids)
     load(ids)
     local with_spec, with_result, with_progress, created = {}, {}, {}, {}
     for _, id in ipairs(ids) do
-        local job = jobs[id]
-        if job.spec_apart then
-            with_spec[#with_spec + 1] = id
+        local created_at, has_result = remove_usual(id)
+        if not created_at then
+            local job = job_of(id)
+            created_at, has_result = job.created_at, job.has_result
+            if job.spec_apart then
+                with_spec[#with_spec + 1] = id
+            end
+            if job.has_progress then
+                with_progress[#with_progress + 1] = id
+            end
+            tell_watchers(job, false)
+            job.removed, job.spec, job.result, job.progress = now, nil, nil, nil
+            count_again(job)
+            touch(job)
         end
-        if job.has_result then
+        created[id] = created_at
+        if has_result then
             with_result[#with_result + 1] = id
         end
-        if job.has_progress then
-            with_progress[#with_progress + 1] = id
-        end
-        created[id] = job.created_at
-        tell_watchers(job, false)
-        leave(job)
-        job.removed, job.spec, job.result, job.progress = now, nil, nil, nil
-        count_again(job)
-        touch(job)
     end
+    call('ZREMRANGEBYRANK', prefix .. 'ended:' .. state, 0, #ids - 1)
     call_with('HDEL', 'spec', with_spec)
     call_with('HDEL', 'outcome', with_result)
     call_with('HDEL', 'progress', with_progress)
@@ -76,7 +81,7 @@ function remove_surplus()
         local kept = keep.age > 0 and keep.jobs or 0
         local surplus = math.min(call('ZCARD', prefix .. 'ended:' .. state) - kept, SLICE)
         if surplus > 0 then
-            remove(call('ZRANGE', prefix .. 'ended:' .. state, 0, surplus - 1))
+            remove(state, call('ZRANGE', prefix .. 'ended:' .. state, 0, surplus - 1))
             removed = removed + surplus
         end
     end
@@ -90,7 +95,7 @@ function remove_old()
         local ended_by = now - retention(state).age
         local old = call('ZRANGEBYSCORE', prefix .. 'ended:' .. state, '-inf', ended_by, 'LIMIT', 0, SLICE)
         if #old > 0 then
-            remove(old)
+            remove(state, old)
         end
     end
     forget(SLICE)

@@ -46,7 +46,7 @@ local function served(want)
     local found, lanes, paused = {}, {}, nil
     for _, stream in pairs(know_streams()) do
         local newest = want.tasks[stream.task]
-        if newest and stream.version <= newest and (not want.queues or want.queues[stream.queue]) then
+        if newest and stream.version <= newest and (not want.queues or want.queues[stream.queue_name]) then
             found[#found + 1], lanes[#lanes + 1] = stream, stream.lane
         end
     end
@@ -59,7 +59,7 @@ local function served(want)
                 paused[queue] = true
             end
         end
-        if not paused[stream.queue] then
+        if not paused[stream.queue_name] then
             served_streams[#served_streams + 1] = stream
         end
     end
@@ -69,14 +69,14 @@ end
 
 -- The first jobs of these streams: enough to start `max` of them.
 local function heads_of(these, max)
-    local by_age = floor((know_meta().starts + max) / AGEING) - floor(meta.starts / AGEING)
+    local by_age = floor((meta.starts + max) / AGEING) - floor(meta.starts / AGEING)
     local heads, found, rank = {}, 0, nil
     for _, stream in ipairs(these) do
         -- Further ranks matter only where age decides.
         local most = (found >= max and stream.rank ~= rank) and by_age or max
         if most > 0 then
-            local first = first_of('ready:' .. stream.name, most)
-            heads[#heads + 1] = { rank = stream.rank, first = first, at = 1 }
+            local first = first_of(stream.key, most)
+            heads[#heads + 1] = { stream = stream, rank = stream.rank, first = first, at = 1, taken = 0 }
             found = found + #first / 2
         end
         rank = stream.rank
@@ -84,9 +84,9 @@ local function heads_of(these, max)
     return heads
 end
 
--- The ids of up to `max` jobs, in the order in which they start.
+-- The ids of up to `max` jobs, in the order in which they start, and for each of which of these streams it is the next.
 local function next_of(these, max)
-    local heads, ids = heads_of(these, max), {}
+    local heads, ids, heads_by_id = heads_of(these, max), {}, {}
     for start_number = meta.starts + 1, meta.starts + max do
         local by_age = start_number % AGEING == 0
         local best, best_rank, best_since
@@ -105,17 +105,18 @@ local function next_of(these, max)
         if not best then
             break
         end
-        ids[#ids + 1] = best.first[best.at]
+        local id = best.first[best.at]
+        ids[#ids + 1], heads_by_id[id] = id, best
         best.at = best.at + 2
     end
-    return ids
+    return ids, heads_by_id, heads
 end
 
 function renew_lease(worker, lease)
     call('ZADD', prefix .. 'workers', math.min(now + lease, LATEST), worker)
 end
 
--- Leases what a worker can run next, and renews its lease.
+-- Leases what a worker can run next, and renews its lease; answers the ids.
 --
 -- A suspect runs alone: when it is next, its worker gets nothing until its other jobs are done, then the suspect, and
 -- nothing more until that is done.
@@ -129,18 +130,30 @@ function lease(want)
         may_start = not known(call('ZRANGE', held, 0, 0)[1]).suspect
     end
     if may_start then
-        local ids = next_of(from, want.max)
+        local ids, heads_by_id, heads = next_of(from, want.max)
         load(ids)
         for _, id in ipairs(ids) do
-            local job = jobs[id]
-            if job.suspect and hands > 0 then
+            local head, is_suspect = heads_by_id[id], false
+            if not start_usual(id, head.stream, want.worker) then
+                local job = job_of(id)
+                is_suspect = job.suspect
+                if is_suspect and hands > 0 then
+                    break
+                end
+                -- It leaves its stream with the others, below.
+                job.key = nil
+                start(job, want.worker)
+            end
+            meta.starts, hands, head.taken = meta.starts + 1, hands + 1, head.taken + 1
+            leased[#leased + 1] = id
+            if is_suspect then
                 break
             end
-            start(job, want.worker)
-            meta.starts, hands = meta.starts + 1, hands + 1
-            leased[#leased + 1] = job
-            if job.suspect then
-                break
+        end
+        for _, head in ipairs(heads) do
+            if head.taken > 0 then
+                remove_first(head.stream.key, head.taken)
+                note_stream(head.stream.name, false)
             end
         end
     end
@@ -161,7 +174,7 @@ end
 function bury(worker)
     local held = held_by(worker)
     for _, id in ipairs(held) do
-        crash(jobs[id], #held == 1)
+        crash(job_of(id), #held == 1)
     end
     call('ZREM', prefix .. 'workers', worker)
     return #held
@@ -226,7 +239,7 @@ function give_up_unserved(before)
             end
             load(old)
             for _, id in ipairs(old) do
-                give_up(jobs[id])
+                give_up(job_of(id))
             end
         end
     end

@@ -33,19 +33,6 @@ function finish(job, state, cause, result)
     job.state, job.cause, job.result, job.finished_at, job.fresh = state, cause, result, now, false
 end
 
--- A job that was made like this, and nothing has happened to it yet.
-function begin(id, made, created_at)
-    local priority, max_attempts, scheduled_for, lane, unique, created_by = struct.unpack(HEAD, made)
-    local waits = scheduled_for > created_at
-    return {
-        id = id, made = made, fresh = true, state = waits and SCHEDULED or READY, priority = priority, cause = NOTHING,
-        attempts = 0, max_attempts = max_attempts, strikes = 0, run = 0, settled = -1,
-        since = waits and scheduled_for or created_at, due = waits and scheduled_for or -1, struck_at = -1,
-        started_at = -1, finished_at = -1, created_at = created_at, lane = lane, worker = '', unique = unique,
-        created_by = created_by, watchers = '',
-    }
-end
-
 local function ready(job, handed_back)
     job.state, job.due, job.handed_back = READY, -1, handed_back
 end
@@ -76,7 +63,7 @@ function settle(job, run, worker, verdict, detail, result)
     elseif verdict == 'L' then
         job.attempts = job.attempts - 1
         ready(job, true)
-    elseif job.attempts >= job.max_attempts then
+    elseif job.attempts >= job.kind.max_attempts then
         finish(job, DEAD, NOTHING, result)
     else
         -- Its worker lived to tell.
@@ -138,7 +125,8 @@ function fall_due()
     local due = call('ZRANGEBYSCORE', prefix .. 'scheduled', '-inf', now, 'LIMIT', 0, SLICE)
     load(due)
     for _, id in ipairs(due) do
-        ready(jobs[id], false)
-        stepped(jobs[id])
+        local job = job_of(id)
+        ready(job, false)
+        stepped(job)
     end
 end

@@ -9,7 +9,7 @@ local function must_be_allowed(command, ...)
     end
 end
 for _, command in ipairs({ 'TYPE', 'GET', 'SET', 'PEXPIRE', 'HGET', 'HMGET', 'HGETALL', 'HEXISTS', 'HSET', 'HSETNX',
-    'HINCRBY', 'HDEL', 'ZADD', 'ZINCRBY', 'ZREM', 'ZCARD', 'ZRANGE', 'ZREVRANGE', 'ZRANGEBYSCORE',
+    'HINCRBY', 'HDEL', 'ZADD', 'ZINCRBY', 'ZREM', 'ZREMRANGEBYRANK', 'ZCARD', 'ZRANGE', 'ZREVRANGE', 'ZRANGEBYSCORE',
     'ZREVRANGEBYSCORE', 'SADD', 'SREM', 'SMEMBERS', 'RPUSH', 'LLEN',
     'LINDEX', 'LRANGE', 'LTRIM', 'XADD', 'XTRIM' }) do
     must_be_allowed(command, prefix .. 'life', '1', '2', '3')

@@ -13,6 +13,22 @@ local function precedes(one, other)
     return (string.byte(one, at) or -1) < (string.byte(other, at) or -1)
 end
 
+-- Ids of jobs, which begin alike, so that comparing numbers is quicker by far.
+local function sort(ids)
+    local high, middle, low = {}, {}, {}
+    for _, id in ipairs(ids) do
+        high[id], middle[id], low[id] = struct.unpack('>I6I6I4', id)
+    end
+    table.sort(ids, function(one, other)
+        if high[one] ~= high[other] then
+            return high[one] < high[other]
+        elseif middle[one] ~= middle[other] then
+            return middle[one] < middle[other]
+        end
+        return low[one] < low[other]
+    end)
+end
+
 local function piece_key(key, name)
     return 'piece:' .. key .. '/' .. name
 end
@@ -50,10 +66,27 @@ local function append(key, last, first, score, ids)
         write_piece(key, last, first, score, ids)
         return
     end
-    table.sort(ids, precedes)
+    if #ids > PIECE then
+        sort(ids)
+    end
     for at = 1, #ids, PIECE do
         local name = begin_piece(key, score, (at - 1) / PIECE)
         write_piece(key, name, score, score, { unpack(ids, at, math.min(at + PIECE - 1, #ids)) })
+    end
+end
+
+-- Adds jobs with this score.
+function add_together(key, score, ids)
+    local last = call('ZREVRANGE', prefix .. key, 0, 0, 'WITHSCORES')
+    local name, first = last[1], tonumber(last[2])
+    if not name or score >= first then
+        append(key, name, first, score, ids)
+    else
+        name, first = piece_of(key, score)
+        if not name then
+            name, first = begin_piece(key, score, 0)
+        end
+        write_piece(key, name, first, score, ids)
     end
 end
 
@@ -65,17 +98,7 @@ function add_to(key, scores)
         table.insert(by_score[score], id)
     end
     for score, ids in pairs(by_score) do
-        local last = call('ZREVRANGE', prefix .. key, 0, 0, 'WITHSCORES')
-        local name, first = last[1], tonumber(last[2])
-        if not name or score >= first then
-            append(key, name, first, score, ids)
-        else
-            name, first = piece_of(key, score)
-            if not name then
-                name, first = begin_piece(key, score, 0)
-            end
-            write_piece(key, name, first, score, ids)
-        end
+        add_together(key, score, ids)
     end
 end
 
@@ -114,6 +137,18 @@ function remove_from(key, scores)
             end
         end
         id, score = next(scores)
+    end
+end
+
+-- Removes so many of the first jobs, which are there.
+function remove_first(key, many)
+    while many > 0 do
+        local name = call('ZRANGE', prefix .. key, 0, 0)[1]
+        local piece = prefix .. piece_key(key, name)
+        many = many - call('ZREMRANGEBYRANK', piece, 0, many - 1)
+        if many > 0 or call('EXISTS', piece) == 0 then
+            call('ZREM', prefix .. key, name)
+        end
     end
 end
 

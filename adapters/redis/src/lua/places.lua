@@ -10,29 +10,57 @@
 -- `created` has them all, by when they were enqueued, in pieces; `counts` how many of each queue are in which state.
 local moves = {} -- by key: the scores of those that are to be added, and of those that have `left`, by their ids
 -- `waiting`: scheduled or ready jobs; `starts`: so far, for ageing.
-local meta_before
-counts = {}
-local streams -- by name, once they were asked for
+local kept_meta = call('HMGET', prefix .. 'meta', 'waiting', 'starts')
+meta = { waiting = tonumber(kept_meta[1] or 0), starts = tonumber(kept_meta[2] or 0) }
+local meta_before = { waiting = meta.waiting, starts = meta.starts }
 -- Most is written as of this moment, which is put into words only once.
 now_text = string.format('%.17g', now)
 
-local function rank_of(job)
-    return job.handed_back and 0 or 16 - job.priority
+-- How many more jobs of a queue are in each state than when this tick began.
+local queues_by_name = {}
+function queue_of(name)
+    local queue = queues_by_name[name]
+    if not queue then
+        queue = {}
+        for state = SCHEDULED, CANCELLED do
+            queue[state] = 0
+        end
+        queues_by_name[name] = queue
+    end
+    return queue
 end
 
-local ready_keys = {}
+function count(queue, state, more)
+    queue[state] = queue[state] + more
+    if state <= READY then
+        meta.waiting = meta.waiting + more
+    end
+end
+
+local streams_by_name = {}
+local function stream_named(name)
+    local stream = streams_by_name[name]
+    if not stream then
+        local rank, lane, queue, task, version = string.match(name, '^(%d%d)/(([^/]*)/([^/]*)/(%d+))$')
+        stream = {
+            name = name, key = 'ready:' .. name, rank = tonumber(rank), lane = lane, queue_name = queue,
+            queue = queue_of(queue), task = task, version = tonumber(version),
+        }
+        streams_by_name[name] = stream
+    end
+    return stream
+end
+
+function stream_of(rank, lane)
+    return stream_named(string.format('%02d/%s', rank, lane))
+end
+
 function place(job)
     if job.state == SCHEDULED then
         return 'scheduled', job.due
     elseif job.state == READY then
-        local rank = rank_of(job)
-        local name = job.lane .. rank
-        local key = ready_keys[name]
-        if not key then
-            key = string.format('ready:%02d/%s', rank, job.lane)
-            ready_keys[name] = key
-        end
-        return key, job.since
+        local stream = job.handed_back and stream_of(0, job.kind.lane) or job.kind.stream
+        return stream.key, job.since
     elseif job.state == RUNNING then
         return 'held:' .. job.worker, job.run
     end
@@ -64,53 +92,33 @@ function move(job)
     end
 end
 
-function know_meta()
-    if not meta then
-        local stored = call('HMGET', prefix .. 'meta', 'waiting', 'starts')
-        meta = { waiting = tonumber(stored[1] or 0), starts = tonumber(stored[2] or 0) }
-        meta_before = { waiting = meta.waiting, starts = meta.starts }
-    end
-    return meta
-end
-
-local function count(job, state, more)
-    local name = queue_of(job) .. '/' .. state
-    counts[name] = (counts[name] or 0) + more
-    if state <= READY then
-        know_meta().waiting = meta.waiting + more
-    end
-end
-
 -- Counts a job where it stands now, and nowhere if it was removed.
 function count_again(job)
     local state = not job.removed and job.state or nil
     if job.counted ~= state then
         if job.counted then
-            count(job, job.counted, -1)
+            count(job.kind.queue, job.counted, -1)
         end
         if state then
-            count(job, state, 1)
+            count(job.kind.queue, state, 1)
         end
         job.counted = state
     end
 end
 
-local function parse_stream(name)
-    local rank, lane, queue, task, version = string.match(name, '^(%d%d)/(([^/]*)/([^/]*)/(%d+))$')
-    return { name = name, rank = tonumber(rank), lane = lane, queue = queue, task = task, version = tonumber(version) }
-end
-
+-- The streams with jobs, by their names.
+local streams
 function know_streams()
     if not streams then
         streams = {}
         for _, name in ipairs(call('SMEMBERS', prefix .. 'ready')) do
-            streams[name] = parse_stream(name)
+            streams[name] = stream_named(name)
         end
     end
     return streams
 end
 
-local function note_stream(name, added)
+function note_stream(name, added)
     if added then
         if not (streams and streams[name]) then
             if call('SADD', prefix .. 'ready', name) == 1 then
@@ -118,7 +126,7 @@ local function note_stream(name, added)
                 call('HSETNX', prefix .. 'asked', string.sub(name, 4), now_text)
             end
             if streams then
-                streams[name] = parse_stream(name)
+                streams[name] = stream_named(name)
             end
         end
     elseif call('EXISTS', prefix .. 'ready:' .. name) == 0 then
@@ -131,6 +139,7 @@ end
 
 -- Writes where jobs have gone, so that it can be read.
 function write_moves()
+    write_usual()
     for key, there in pairs(moves) do
         local stream = string.match(key, '^ready:(.*)$')
         if stream then
@@ -153,12 +162,17 @@ function write_moves()
 end
 
 function write_counts()
-    for name, more in pairs(counts) do
-        if more ~= 0 and call('HINCRBY', prefix .. 'counts', name, more) == 0 then
-            call('HDEL', prefix .. 'counts', name)
+    for name, queue in pairs(queues_by_name) do
+        for state, more in pairs(queue) do
+            local field = name .. '/' .. state
+            if more ~= 0 and call('HINCRBY', prefix .. 'counts', field, more) == 0 then
+                call('HDEL', prefix .. 'counts', field)
+            end
+            queue[state] = 0
         end
     end
-    if meta and (meta.waiting ~= meta_before.waiting or meta.starts ~= meta_before.starts) then
+    if meta.waiting ~= meta_before.waiting or meta.starts ~= meta_before.starts then
         call('HSET', prefix .. 'meta', 'waiting', meta.waiting, 'starts', meta.starts)
+        meta_before.waiting, meta_before.starts = meta.waiting, meta.starts
     end
 end

@@ -4,6 +4,7 @@
 -- first `skip`.
 local LOOKS = 1000
 function list(state, task, queue, behind, skip, want)
+    write_usual()
     local newest = last_of('created', behind and behind.id, behind and behind.created_at, LOOKS)
     local ids = {}
     for index = 1, #newest, 2 do
@@ -13,9 +14,9 @@ function list(state, task, queue, behind, skip, want)
     local matched, rows = 0, {}
     for index, id in ipairs(ids) do
         local raw = raws[index]
-        if jobs[id] or not state or byte(raw) == state then
+        if jobs[id] or not state or form_of(raw) == state then
             local job = jobs[id] or unpack_job(id, raw)
-            local its_queue, its_task = string.match(job.lane, '^([^/]*)/([^/]*)/')
+            local its_queue, its_task = string.match(job.kind.lane, '^([^/]*)/([^/]*)/')
             if (not state or job.state == state) and (task == '' or its_task == task)
                     and (queue == '' or its_queue == queue) then
                 matched = matched + 1
@@ -34,7 +35,6 @@ end
 function queues()
     write_moves()
     write_counts()
-    counts, meta = {}, nil
     local known_queues, names = {}, {}
     local function known_queue(name)
         if not known_queues[name] then
@@ -50,7 +50,7 @@ function queues()
     end
     for name, stream in pairs(know_streams()) do
         local since = first_of('ready:' .. name, 1)[2]
-        local status = known_queue(stream.queue)
+        local status = known_queue(stream.queue_name)
         status.since = status.since < 0 and since or math.min(status.since, since)
     end
     for _, name in ipairs(call('SMEMBERS', prefix .. 'paused')) do

@@ -1,20 +1,46 @@
--- Jobs as Redis keeps them, in the hash `life`: first what changes, packed as below, then how the job was made, which never
--- changes and is what `codec.rs` wrote: a head with what decides here, and the spec, which only workers and people read. A
--- large spec is kept apart, in the hash `spec`, so that many jobs can be looked at together. `outcome` and `progress` are
--- what has come of it, if anything has. `codec.rs` reads and writes the same.
-local LIFE = '>BBBI4I4ddddddddBc0Hc0'
-HEAD = '>BI4dBc0Bc0Bc0'
+-- Jobs as Redis keeps them, in the hash `life`: first what has become of the job, then when it was enqueued, its kind, which
+-- it shares with many, and what else it was made of, which never changes and is what `codec.rs` wrote: first what decides
+-- here, then the spec, which only workers and people read. A large spec is kept apart, in the hash `spec`, so that many jobs
+-- can be looked at together. `outcome` and `progress` are what has come of a job, if anything has. `codec.rs` reads and
+-- writes the same.
+--
+-- The first byte is the state and, eight for each, the form of what has become of the job:
+--
+--   full    everything, as in FULL
+--   fresh   nothing has happened to it yet, and all follows from how it was made, and when
+--   usual   the same of a job of which usual.lua knows all; or it began the first run of such a job and nothing else
+--           happened (RUNNING_USUAL), or it ended so, with a result or without (ENDED_USUAL)
+local FULL = '>BBBI4I4dddddddBc0Hc0'
+RUNNING_USUAL, ENDED_USUAL = '>BBc0d', '>Bdd'
+local IN_FULL, FRESH = 0, 3
+USUAL, USUAL_WITH_RESULT = 1, 2
+-- When it was enqueued and its kind; then whether anything of what follows is out of the ordinary, when it is due, its
+-- unique key and who made it.
+local KIND_OF, MADE = '>dBc0', '>BBc0Bc0Bc0'
 local HAS_CANCEL, HAS_SUSPECT, HAS_HANDED_BACK, HAS_PROGRESS, HAS_RESULT = 1, 2, 4, 8, 16
--- A job to which nothing has happened yet: all that changes follows from how it was made, and when.
-local IS_FRESH, FRESH = 32, '>BBd'
-local SPEC_APART = 64
-LARGE_SPEC = 1024
+local SPEC_APART = 2
 -- In place of the state: a job that was removed, and is remembered for a day.
 REMOVED, REMOVED_FORMAT = 255, '>BdBc0'
 REMEMBERED = 24 * HOUR
 
-jobs = {} -- by id; `false` is known not to be there
+stored = {} -- by id: the jobs that were read, as they are kept; `false` is not there
+jobs = {} -- by id: those that were taken apart, which count instead
 dirty = {}
+
+local kinds = {}
+function kind_of(text)
+    local kind = kinds[text]
+    if not kind then
+        local priority, max_attempts, lane_at = struct.unpack('>BI4', text)
+        local lane = string.sub(text, lane_at)
+        kind = {
+            kept = char(#text) .. text, priority = priority, max_attempts = max_attempts, lane = lane,
+            queue = queue_of(string.match(lane, '^[^/]*')), stream = stream_of(16 - priority, lane),
+        }
+        kinds[text] = kind
+    end
+    return kind
+end
 
 function touch(job)
     job.packed = nil
@@ -29,21 +55,75 @@ local function pack_anew(job)
         return struct.pack(REMOVED_FORMAT, REMOVED, job.removed, #job.created_by, job.created_by)
     end
     if job.fresh then
-        local flags = IS_FRESH + (job.spec_apart and SPEC_APART or 0)
-        return struct.pack(FRESH, job.state, flags, job.created_at) .. job.made
+        local form = is_usual(job.made) and USUAL or FRESH
+        return struct.pack('>Bd', job.state + 8 * form, job.created_at) .. job.kind.kept .. job.made
     end
     local flags = (job.cancel and HAS_CANCEL or 0) + (job.suspect and HAS_SUSPECT or 0)
         + (job.handed_back and HAS_HANDED_BACK or 0) + (job.has_progress and HAS_PROGRESS or 0)
-        + (job.has_result and HAS_RESULT or 0) + (job.spec_apart and SPEC_APART or 0)
-    return struct.pack(LIFE, job.state, flags, job.cause, job.attempts, job.strikes, job.run, job.settled, job.since,
-        job.due, job.struck_at, job.started_at, job.finished_at, job.created_at, #job.worker, job.worker, #job.watchers,
-        job.watchers) .. job.made
+        + (job.has_result and HAS_RESULT or 0)
+    return struct.pack(FULL .. 'd', job.state, flags, job.cause, job.attempts, job.strikes, job.run, job.settled,
+        job.since, job.due, job.struck_at, job.started_at, job.finished_at, #job.worker, job.worker, #job.watchers,
+        job.watchers, job.created_at) .. job.kind.kept .. job.made
 end
 
 -- A job that starts is told to its worker as it is kept.
 function pack(job)
     job.packed = job.packed or pack_anew(job)
     return job.packed
+end
+
+-- Whether all that these bytes say of how a job was made is of the usual kind: no time, no unique key, no large spec.
+function is_usual(made)
+    return byte(made) == 0
+end
+
+-- A job that was made like this, and nothing has happened to it yet.
+function begin(id, kind, made, created_at)
+    local out_of_the_ordinary, due, unique, created_by = struct.unpack(MADE, made)
+    local scheduled_for = due == '' and -1 or struct.unpack('>d', due)
+    local waits = scheduled_for > created_at
+    return {
+        id = id, kind = kind, made = made, fresh = true, state = waits and SCHEDULED or READY, cause = NOTHING,
+        attempts = 0, strikes = 0, run = 0, settled = -1, since = waits and scheduled_for or created_at,
+        due = waits and scheduled_for or -1, struck_at = -1, started_at = -1, finished_at = -1, created_at = created_at,
+        worker = '', watchers = '', unique = unique, created_by = created_by,
+        spec_apart = bit.band(out_of_the_ordinary, SPEC_APART) > 0,
+    }
+end
+
+-- The state of a job that is kept like this, and in which form.
+function form_of(raw)
+    local first = byte(raw)
+    return first % 8, floor(first / 8)
+end
+
+-- What has become of a job, and where the rest begins.
+local function read_life(raw)
+    local state, form = form_of(raw)
+    if form == IN_FULL then
+        local life = { fresh = false, state = state }
+        local flags, made_at, _
+        _, flags, life.cause, life.attempts, life.strikes, life.run, life.settled, life.since, life.due, life.struck_at,
+            life.started_at, life.finished_at, life.worker, life.watchers, made_at = struct.unpack(FULL, raw)
+        life.cancel, life.suspect = bit.band(flags, HAS_CANCEL) > 0, bit.band(flags, HAS_SUSPECT) > 0
+        life.handed_back = bit.band(flags, HAS_HANDED_BACK) > 0
+        life.has_progress = bit.band(flags, HAS_PROGRESS) > 0
+        life.has_result = bit.band(flags, HAS_RESULT) > 0
+        return life, made_at
+    elseif state <= READY then
+        -- A scheduled job is ready in the same form.
+        return state == READY and { state = state, due = -1 } or {}, 2
+    elseif state == RUNNING then
+        local _, worker, started_at, made_at = struct.unpack(RUNNING_USUAL, raw)
+        local life = { fresh = false, state = state, run = 1, attempts = 1, worker = worker, started_at = started_at }
+        return life, made_at
+    end
+    local _, finished_at, started_at, made_at = struct.unpack(ENDED_USUAL, raw)
+    local life = {
+        fresh = false, state = state, run = 1, attempts = 1, settled = 1, started_at = started_at,
+        finished_at = finished_at, has_result = form == USUAL_WITH_RESULT,
+    }
+    return life, made_at
 end
 
 function unpack_job(id, raw)
@@ -54,27 +134,12 @@ function unpack_job(id, raw)
         local _, at, created_by = struct.unpack(REMOVED_FORMAT, raw)
         return at > now - REMEMBERED and { id = id, removed = at, created_by = created_by }
     end
-    local state, flags = byte(raw, 1, 2)
-    local job
-    if bit.band(flags, IS_FRESH) > 0 then
-        local _, _, created_at, made_at = struct.unpack(FRESH, raw)
-        job = begin(id, string.sub(raw, made_at), created_at)
-        job.state, job.due = state, state == SCHEDULED and job.due or -1
-    else
-        local _, _, cause, attempts, strikes, run, settled, since, due, struck_at, started_at, finished_at, created_at,
-            worker, watchers, made_at = struct.unpack(LIFE, raw)
-        local priority, max_attempts, _, lane, unique, created_by = struct.unpack(HEAD, raw, made_at)
-        job = {
-            id = id, state = state, cause = cause, attempts = attempts, strikes = strikes, run = run, settled = settled,
-            since = since, due = due, struck_at = struck_at, started_at = started_at, finished_at = finished_at,
-            created_at = created_at, worker = worker, watchers = watchers, priority = priority,
-            max_attempts = max_attempts, lane = lane, unique = unique, created_by = created_by,
-            made = string.sub(raw, made_at), cancel = bit.band(flags, HAS_CANCEL) > 0,
-            suspect = bit.band(flags, HAS_SUSPECT) > 0, handed_back = bit.band(flags, HAS_HANDED_BACK) > 0,
-            has_progress = bit.band(flags, HAS_PROGRESS) > 0, has_result = bit.band(flags, HAS_RESULT) > 0,
-        }
+    local life, at = read_life(raw)
+    local created_at, kind, made_at = struct.unpack(KIND_OF, raw, at)
+    local job = begin(id, kind_of(kind), string.sub(raw, made_at), created_at)
+    for name, value in pairs(life) do
+        job[name] = value
     end
-    job.spec_apart = bit.band(flags, SPEC_APART) > 0
     job.counted = job.state
     job.key, job.score = place(job)
     return job
@@ -84,69 +149,65 @@ end
 function load(ids)
     local missing = {}
     for _, id in ipairs(ids) do
-        if jobs[id] == nil then
-            jobs[id] = false
+        if stored[id] == nil then
             missing[#missing + 1] = id
         end
     end
-    if #missing > 0 then
-        for index, raw in ipairs(fields_of('life', missing)) do
-            jobs[missing[index]] = unpack_job(missing[index], raw)
-        end
+    for index, raw in ipairs(#missing > 0 and fields_of('life', missing) or {}) do
+        stored[missing[index]] = raw
     end
+end
+
+-- The job of this id, also if it was removed and that is remembered; `false` if it never was.
+function job_of(id)
+    if jobs[id] == nil then
+        if stored[id] == nil then
+            load({ id })
+        end
+        write_usual()
+        jobs[id] = unpack_job(id, stored[id])
+    end
+    return jobs[id]
 end
 
 -- The job of this id, unless it never was or was removed.
 function known(id)
-    if jobs[id] == nil then
-        load({ id })
-    end
-    local job = jobs[id]
+    local job = job_of(id)
     return job and not job.removed and job or nil
 end
 
-local queue_by_lane = {}
-function queue_of(job)
-    local queue = queue_by_lane[job.lane]
-    if not queue then
-        queue = string.match(job.lane, '^[^/]*')
-        queue_by_lane[job.lane] = queue
-    end
-    return queue
-end
-
 -- The specs of these jobs, where they are kept apart; otherwise they are empty.
-local function specs_of(these)
-    local ids, specs = {}, {}
-    for _, job in ipairs(these) do
-        if job.spec_apart and not job.spec then
-            ids[#ids + 1] = job.id
+local function specs_of(ids)
+    local apart, specs = {}, {}
+    for _, id in ipairs(ids) do
+        if jobs[id] and jobs[id].spec_apart and not jobs[id].spec then
+            apart[#apart + 1] = id
         end
     end
-    for index, spec in ipairs(#ids > 0 and fields_of('spec', ids) or {}) do
-        jobs[ids[index]].spec = spec
+    for index, spec in ipairs(#apart > 0 and fields_of('spec', apart) or {}) do
+        jobs[apart[index]].spec = spec
     end
-    for index, job in ipairs(these) do
-        specs[index] = job.spec or ''
+    for index, id in ipairs(ids) do
+        specs[index] = jobs[id] and jobs[id].spec or ''
     end
     return specs
 end
 
 -- Jobs to be told to a worker.
-function pack_whole(these)
-    local parts, specs = {}, specs_of(these)
-    for index, job in ipairs(these) do
-        local life, spec = pack(job), specs[index]
-        parts[#parts + 1] = struct.pack('>c0I4I4', job.id, #life, #spec)
-        parts[#parts + 1] = life
-        parts[#parts + 1] = spec
+function pack_whole(ids)
+    local parts, specs = {}, specs_of(ids)
+    for index, id in ipairs(ids) do
+        local life, spec, last = jobs[id] and pack(jobs[id]) or stored[id], specs[index], #parts
+        parts[last + 1], parts[last + 2] = id, struct.pack('>I4I4', #life, #spec)
+        parts[last + 3], parts[last + 4] = life, spec
     end
     return table.concat(parts)
 end
 
 -- Everything that is known of a job.
 function everything_of(job)
+    jobs[job.id] = jobs[job.id] or job
     local progress = job.has_progress and (job.progress or call('HGET', prefix .. 'progress', job.id))
     local result = job.has_result and (job.result or call('HGET', prefix .. 'outcome', job.id))
-    return { job.id, pack(job), specs_of({ job })[1], progress or '', result or '' }
+    return { job.id, pack(job), specs_of({ job.id })[1], progress or '', result or '' }
 end

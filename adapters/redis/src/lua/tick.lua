@@ -3,11 +3,16 @@ local asks = {}
 local UNKNOWN, WAITS = 0, 1
 
 function asks.enqueue()
-    local room, these = take_number(), {}
-    for index = 1, take_number() do
-        these[index] = take_job()
+    local room, many = take_number(), take_number()
+    local is_there_room, answers, these = meta.waiting + many <= room, {}, {}
+    for index = 1, many do
+        if is_there_room then
+            answers[index] = enqueue_next()
+        else
+            these[index] = take_job()
+        end
     end
-    return enqueue(these, room)
+    return is_there_room and answers or enqueue(these, room)
 end
 
 -- The end of a job if it has come, of which this process hears otherwise, if one is named.
@@ -54,7 +59,7 @@ function asks.follow()
 end
 
 function asks.removed()
-    local job = jobs[take()]
+    local job = job_of(take())
     return job and job.removed and { job.removed, job.created_by }
 end
 
@@ -104,14 +109,21 @@ function asks.pause()
     return 1
 end
 
+local function take_settlement(id, run, worker, verdict, detail, result)
+    run, detail = tonumber(run), tonumber(detail)
+    if verdict == 'F' and detail < DEAD and settle_usual(id, run, worker, detail, result) then
+        return true
+    end
+    local job = known(id)
+    return job and settle(job, run, worker, verdict, detail, result)
+end
+
 -- Whether each settlement was accepted, and what was leased; `WAITS` if the worker has been handed something that it
 -- has not heard of yet.
 function asks.exchange()
     local settled = {}
     for index = 1, take_number() do
-        local job, run, worker, verdict = known(take()), take_number(), take(), take()
-        local detail, result = take_number(), take()
-        settled[index] = job and settle(job, run, worker, verdict, detail, result) and 1 or 0
+        settled[index] = take_settlement(take_many(6)) and 1 or 0
     end
     local want, ticket, process, again = take_want(), take(), take(), take() == '1'
     if again and call('HEXISTS', prefix .. 'parked', ticket) == 0 then
@@ -136,7 +148,8 @@ function asks.renew()
     local worker, time = take(), take_number()
     local held = {}
     for index, id in ipairs(held_by(worker)) do
-        held[index] = { id, jobs[id].run, jobs[id].cancel and 1 or 0 }
+        local job = job_of(id)
+        held[index] = { id, job.run, job.cancel and 1 or 0 }
     end
     if #held > 0 then
         renew_lease(worker, time)

@@ -65,23 +65,26 @@ for _, id in ipairs(redis.call('LRANGE', prefix .. 'removed', 0, -1)) do
     remembered[id] = true
 end
 for id, raw in pairs(all_of('life')) do
-    local state = string.byte(raw)
-    if state == 255 then
+    local state, form = string.byte(raw) % 8, math.floor(string.byte(raw) / 8)
+    if string.byte(raw) == 255 then
         must(remembered[id], '%s is removed and will never be forgotten', hex(id))
     else
         lives[id], total = true, total + 1
         must(places[id] == NAMES[state], '%s in state %d is in %s', hex(id), state, tostring(places[id]))
         must(created[id], '%s is in no list', hex(id))
-        local flags = string.byte(raw, 2)
+        local flags, made_at = 0, 2
+        if form == 0 then
+            flags, made_at = string.byte(raw, 2), select(15, struct.unpack('>BBBI4I4dddddddBc0Hc0', raw))
+        elseif state == 2 then
+            made_at = select(4, struct.unpack('>BBc0d', raw))
+        elseif state > 2 then
+            flags, made_at = form == 2 and 16 or 0, 18
+        end
+        local _, kind, extraordinary = struct.unpack('>dBc0B', raw, made_at)
         must((bit.band(flags, 8) > 0) == (progress[id] ~= nil), '%s and its progress', hex(id))
         must((bit.band(flags, 16) > 0) == (outcomes[id] ~= nil), '%s and its outcome', hex(id))
-        must((bit.band(flags, 64) > 0) == (specs[id] ~= nil), '%s and its spec', hex(id))
-        local made_at = 11
-        if bit.band(flags, 32) == 0 then
-            made_at = select(16, struct.unpack('>BBBI4I4ddddddddBc0Hc0', raw))
-        end
-        local lane = select(4, struct.unpack('>BI4dBc0', raw, made_at))
-        local name = string.match(lane, '^[^/]*') .. '/' .. state
+        must((bit.band(extraordinary, 2) > 0) == (specs[id] ~= nil), '%s and its spec', hex(id))
+        local name = string.match(string.sub(kind, 6), '^[^/]*') .. '/' .. state
         counted[name] = (counted[name] or 0) + 1
         waiting = waiting + (state <= 1 and 1 or 0)
     end
