@@ -32,11 +32,13 @@ pub(crate) async fn user(
 /// A session and whose it is, in the newest state: what has ended counts no more.
 ///
 /// Where nobody knows the newest state, nobody can end a session either, and who has one may go on reading what others
-/// know. Whatever is changed is changed in the newest state, and waits for it.
+/// know. If they do not know the session, it may be newer than what they know. Whatever is changed is changed in the
+/// newest state, and waits for it.
 pub(crate) async fn session(store: &dyn Store, id: SessionId) -> Result<Option<(Session, User)>, PortError> {
     match store.session(id).await {
         Err(error) if error.kind() == ErrorKind::Unavailable => {
-            store.read(Consistency::Eventual).await?.sessions().find_with_user(id).await
+            let known = store.read(Consistency::Eventual).await?.sessions().find_with_user(id).await?;
+            known.map(Some).ok_or(error)
         }
         answer => answer,
     }

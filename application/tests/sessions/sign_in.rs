@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portwright_application::SessionError;
 use portwright_domain::access::Role;
-use portwright_domain::mock::MockStore;
+use portwright_domain::mock::{MockReadView, MockSessionQueries, MockStore};
 use portwright_domain::ports::{AccessToken, Clock, Consistency, Event, TokenIssuer};
 use portwright_domain::session::{Claims, SessionId};
 use portwright_domain::user::{User, UserId};
@@ -121,6 +121,25 @@ async fn while_nobody_knows_the_newest_state_who_is_signed_in_stays_so_and_nobod
     let token = forged(&world, UserId(Uuid::nil()), SessionId(Uuid::nil()));
     let refused = world.authenticate(token.expose()).await;
     assert!(matches!(refused, Err(SessionError::Port(_))), "nobody answers at all: {refused:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_only_the_newest_state_may_know_is_not_refused_while_nobody_knows_that() {
+    let mut store = MockStore::new();
+    store.expect_read().returning(|asked| {
+        if asked == Consistency::Strong {
+            return Err(PortError::new(ErrorKind::Unavailable, "store.read", "the primary is away"));
+        }
+        let mut behind = MockSessionQueries::new();
+        behind.expect_find_with_user().returning(|_| Ok(None));
+        let mut view = MockReadView::new();
+        view.expect_sessions().return_var(Box::new(behind));
+        Ok(Box::new(view))
+    });
+    let world = World::with(|setup| setup.store = Arc::new(store));
+    let token = forged(&world, UserId(Uuid::nil()), SessionId(Uuid::nil()));
+    let refused = world.authenticate(token.expose()).await;
+    assert!(matches!(refused, Err(SessionError::Port(_))), "whoever signed in just now is: {refused:?}");
 }
 
 #[tokio::test]

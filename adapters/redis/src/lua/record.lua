@@ -164,6 +164,7 @@ function job_of(id)
         if stored[id] == nil then
             load({ id })
         end
+        -- What it has from now on may be taken from it in this tick.
         write_usual()
         jobs[id] = unpack_job(id, stored[id])
     end

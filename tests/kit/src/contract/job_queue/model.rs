@@ -1,5 +1,7 @@
 //! A queue against a model of it: whatever is asked of them, both answer the same.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use portwright_domain::Timestamp;
@@ -33,6 +35,7 @@ enum Step {
     Reclaim,
     Cancel { number: u32 },
     Retry { number: u32 },
+    Outcome { number: u32 },
     Pause { paused: bool },
     Advance { seconds: u64, watched: bool },
 }
@@ -59,7 +62,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => worker.prop_map(|worker| Step::Bury { worker }),
         2 => Just(Step::Reclaim),
         1 => number.clone().prop_map(|number| Step::Cancel { number }),
-        2 => number.prop_map(|number| Step::Retry { number }),
+        2 => number.clone().prop_map(|number| Step::Retry { number }),
+        1 => number.prop_map(|number| Step::Outcome { number }),
         1 => any::<bool>().prop_map(|paused| Step::Pause { paused }),
         2 => (1..50_u64, prop::bool::weighted(0.7)).prop_map(|(seconds, watched)| Step::Advance { seconds, watched }),
     ]
@@ -110,27 +114,35 @@ fn job(step: &Step, now: Timestamp) -> NewJob {
     job.build()
 }
 
-/// What a queue answers to a step, in words; leases that it gives go to the end of the list, which keeps the last few.
-async fn take(queue: &dyn Queue, step: &Step, known: &mut Vec<Lease>, now: Timestamp) -> String {
+/// The leases that a queue gave, of which the latest few count, the last one first.
+type Leases = Vec<Lease>;
+
+fn learn(known: &mut Leases, given: Leases) {
+    known.splice(0..0, given);
+    known.truncate(6);
+}
+
+/// What a queue answers to a step, in words, and the leases that it gives.
+async fn take(queue: &dyn Queue, step: &Step, known: &Leases, now: Timestamp) -> (String, Leases) {
+    let mut given = Vec::new();
     let lease_at = |index: usize| known.get(index).cloned();
-    match *step {
+    let answer = match *step {
         Step::Enqueue { .. } => {
             let answer = queue.enqueue(&[job(step, now)]).await;
             format!("{:?}", answer.map_err(|error| error.kind()))
         }
         Step::Lease { worker, max } => {
             let leased = queue.exchange(&[], &want(worker, max)).await.expect("exchange works").leased;
-            known.splice(0..0, leased.iter().map(|leased| leased.lease.clone()));
-            known.truncate(6);
+            given = leased.iter().map(|leased| leased.lease.clone()).collect();
             format!("{leased:?}")
         }
         Step::Settle { lease, how } => {
-            let Some(lease) = lease_at(lease) else { return String::new() };
+            let Some(lease) = lease_at(lease) else { return <(String, Leases)>::default() };
             let settle = [Settlement { lease, verdict: verdict(how) }];
             format!("{:?}", queue.exchange(&settle, &want(0, 0)).await.expect("exchange works").settled)
         }
         Step::Report { lease, done } => {
-            let Some(lease) = lease_at(lease) else { return String::new() };
+            let Some(lease) = lease_at(lease) else { return <(String, Leases)>::default() };
             let report = queue.report(&lease, &Progress { done, ..Progress::default() }).await;
             format!("{:?}", report.map_err(|error| error.kind()))
         }
@@ -157,8 +169,13 @@ async fn take(queue: &dyn Queue, step: &Step, known: &mut Vec<Lease>, now: Times
             let other = QueueName::parse("other").expect("a name");
             format!("{:?}", queue.set_paused(&other, paused).await.expect("set_paused works"))
         }
+        Step::Outcome { number } => {
+            let id = JobBuilder::number(number).build().id;
+            format!("{:?}", queue.outcome(id, Duration::ZERO).await.expect("outcome works"))
+        }
         Step::Advance { .. } => String::new(),
-    }
+    };
+    (answer, given)
 }
 
 /// Everything that the queue shows.
@@ -174,6 +191,21 @@ async fn picture(queue: &dyn Queue) -> (Vec<Option<Job>>, String) {
     (jobs, format!("{queues:?} {removed:?}"))
 }
 
+/// Lets as much time pass for both, whether somebody looks after them meanwhile or not.
+async fn advance(queue: &dyn Queue, model: &dyn Queue, clock: &ManualClock, step: &Step) {
+    let &Step::Advance { seconds, watched } = step else { return };
+    let (mut left, whole) = (Duration::from_secs(seconds), Duration::from_secs(seconds));
+    while !left.is_zero() {
+        let step = left.min(if watched { Unwatched::LONGEST_BLINK } else { whole });
+        clock.advance(step);
+        left -= step;
+        // Until something is asked of it, a queue need not notice.
+        for queue in [queue, model] {
+            queue.reclaim().await.expect("reclaim works");
+        }
+    }
+}
+
 /// Takes these steps with a queue and with a model of it, both of which go by this clock; panics where they differ.
 /// After each step, `check` may look at the queue.
 pub async fn compare(
@@ -183,26 +215,75 @@ pub async fn compare(
     steps: &Steps,
     mut check: impl FnMut(),
 ) {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut known = Leases::new();
     for (place, step) in steps.0.iter().enumerate() {
-        if let &Step::Advance { seconds, watched } = step {
-            let (mut left, whole) = (Duration::from_secs(seconds), Duration::from_secs(seconds));
-            while !left.is_zero() {
-                let step = left.min(if watched { Unwatched::LONGEST_BLINK } else { whole });
-                clock.advance(step);
-                left -= step;
-                // Until something is asked of it, a queue need not notice.
-                for queue in [queue, model] {
-                    queue.reclaim().await.expect("reclaim works");
-                }
-            }
-        }
+        advance(queue, model, clock, step).await;
         // No two steps happen at the same time, so that there is one order in which jobs ended.
         clock.advance(Duration::from_micros(1));
         let now = clock.now();
-        let answer = take(queue, step, &mut ours, now).await;
-        assert_eq!(answer, take(model, step, &mut theirs, now).await, "step {place}: {step:?}");
+        let (answer, given) = take(queue, step, &known, now).await;
+        let (expected, _) = take(model, step, &known, now).await;
+        assert_eq!(answer, expected, "step {place}: {step:?}");
+        learn(&mut known, given);
         assert_eq!(picture(queue).await, picture(model).await, "after step {place}: {step:?}");
         check();
     }
+}
+
+/// The same, but whatever comes between two steps that let time pass is asked of the queue at once, in its order, and of
+/// the model one by one. For limits that are not met: of what ends at the same time, either may be removed first.
+pub async fn compare_at_once(
+    queue: &dyn Queue,
+    model: &dyn Queue,
+    clock: &ManualClock,
+    steps: &Steps,
+    mut check: impl FnMut(),
+) {
+    let mut known = Leases::new();
+    for together in steps.0.chunk_by(|_, next| !matches!(next, Step::Advance { .. })) {
+        let together = &in_order(together);
+        advance(queue, model, clock, &together[0]).await;
+        clock.advance(Duration::from_micros(1));
+        let now = clock.now();
+        let answers = at_once(together.iter().map(|step| take(queue, step, &known, now))).await;
+        let mut given = Leases::new();
+        for (step, (answer, leases)) in together.iter().zip(answers) {
+            assert_eq!(answer, take(model, step, &known, now).await.0, "{step:?} of {together:#?}");
+            learn(&mut given, leases);
+        }
+        learn(&mut known, given);
+        assert_eq!(picture(queue).await, picture(model).await, "after {together:#?}");
+        check();
+    }
+}
+
+/// The same steps, but what makes jobs ready does so in the order of their ids: of jobs that are ready since the same time,
+/// either may be first.
+fn in_order(steps: &[Step]) -> Vec<Step> {
+    let number_of = |step: &Step| match *step {
+        Step::Enqueue { number, .. } | Step::Retry { number } => Some(number),
+        _ => None,
+    };
+    let mut making: Vec<&Step> = steps.iter().filter(|step| number_of(step).is_some()).collect();
+    making.sort_by_key(|step| number_of(step));
+    let mut making = making.into_iter();
+    let next = |step| if number_of(step).is_some() { making.next() } else { Some(step) };
+    steps.iter().filter_map(next).cloned().collect()
+}
+
+/// What all of these answer, each of which asks when it is first polled.
+async fn at_once<T>(asks: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut asks: Vec<_> = asks.map(|ask| (Box::pin(ask), None)).collect();
+    poll_fn(|context| {
+        for (ask, answer) in &mut asks {
+            if answer.is_none()
+                && let Poll::Ready(ready) = ask.as_mut().poll(context)
+            {
+                *answer = Some(ready);
+            }
+        }
+        if asks.iter().all(|(_, answer)| answer.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    asks.into_iter().filter_map(|(_, answer)| answer).collect()
 }
