@@ -161,18 +161,8 @@ impl Runner {
     async fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
         let (mut group, mut were_many) = (Vec::new(), false);
         while asked.recv_many(&mut group, GROUP).await > 0 {
-            // Those whom the last answers woke ask again in a moment, and the more ask together, the less each costs.
-            while were_many {
-                let many = group.len();
-                yield_now().await;
-                while group.len() < GROUP
-                    && let Ok(ask) = asked.try_recv()
-                {
-                    group.push(ask);
-                }
-                if group.len() == many {
-                    break;
-                }
+            if were_many {
+                gather(&mut asked, &mut group).await;
             }
             were_many = group.len() > 1;
             let (mut some, mut size) = (Vec::new(), 0);
@@ -232,6 +222,22 @@ impl Runner {
         let answer: Value =
             self.connection.run("jobs.tick", script, &[&self.prefix], &arguments, self.response).await?;
         Answers::read(answer).filter(|told| told.values.len() == asks.len()).ok_or_else(garbled)
+    }
+}
+
+/// Those whom the last answers woke ask again in a moment, and the more ask together, the less each costs.
+async fn gather(asked: &mut mpsc::Receiver<Ask>, group: &mut Vec<Ask>) {
+    loop {
+        let before = group.len();
+        yield_now().await;
+        while group.len() < GROUP
+            && let Ok(ask) = asked.try_recv()
+        {
+            group.push(ask);
+        }
+        if group.len() == before {
+            return;
+        }
     }
 }
 

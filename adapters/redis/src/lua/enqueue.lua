@@ -1,53 +1,53 @@
 -- Taking jobs.
 local new = {} -- the jobs of this tick
-IS_NEW, IS_KNOWN, IS_FULL = 0, 1, 2
+our.IS_NEW, our.IS_KNOWN, our.IS_FULL = 0, 1, 2
 
 -- A job that was made like this, with a large spec behind it.
 local function job_made(id, kind, made)
-    local job = begin(id, kind_of(kind), made, now)
+    local job = our.begin(id, our.kind_of(kind), made, now)
     if job.spec_apart then
         job.spec = take()
     end
     return job
 end
 
-function take_job()
+function our.take_job()
     return job_made(take_many(3))
 end
 
 -- The unfinished job that holds the unique key of this one.
-function holder_of(job)
+function our.holder_of(job)
     return job.unique ~= '' and call('HGET', prefix .. 'unique', job.unique) or nil
 end
 
 local function add(job)
-    if job_of(job.id) then
-        return IS_KNOWN
+    if our.job_of(job.id) then
+        return our.IS_KNOWN
     end
-    local holder = holder_of(job)
+    local holder = our.holder_of(job)
     if holder then
         return holder
     end
-    jobs[job.id] = job
+    our.jobs[job.id] = job
     new[#new + 1] = job
     if job.unique ~= '' then
         call('HSET', prefix .. 'unique', job.unique, job.id)
     end
-    stepped(job)
-    return IS_NEW
+    our.stepped(job)
+    return our.IS_NEW
 end
 
 -- Takes the next job that is asked about, if there is room for it in any case.
-function enqueue_next()
+function our.enqueue_next()
     local id, kind, made = take_many(3)
-    return enqueue_usual(id, kind_of(kind), made) and IS_NEW or add(job_made(id, kind, made))
+    return our.enqueue_usual(id, our.kind_of(kind), made) and our.IS_NEW or add(job_made(id, kind, made))
 end
 
 -- How many of these are new.
 local function new_of(these)
     local seen, keys, many = {}, {}, 0
     for _, job in ipairs(these) do
-        if not (job_of(job.id) or seen[job.id] or keys[job.unique] or holder_of(job)) then
+        if not (our.job_of(job.id) or seen[job.id] or keys[job.unique] or our.holder_of(job)) then
             seen[job.id], many = true, many + 1
             if job.unique ~= '' then
                 keys[job.unique] = true
@@ -58,11 +58,11 @@ local function new_of(these)
 end
 
 -- Takes all or none where so many may wait; answers what came of each.
-function enqueue(these, room)
-    if meta.waiting + #these > room then
+function our.enqueue(these, room)
+    if our.meta.waiting + #these > room then
         local more = new_of(these)
-        if more > 0 and meta.waiting + more > room then
-            return IS_FULL
+        if more > 0 and our.meta.waiting + more > room then
+            return our.IS_FULL
         end
     end
     local answers = {}
@@ -73,7 +73,7 @@ function enqueue(these, room)
 end
 
 -- Writes all about jobs but their lives, so that they can be found where they stand.
-function write_jobs()
+function our.write_jobs()
     local specs, created, outcomes = {}, {}, {}
     for _, job in ipairs(new) do
         if job.spec_apart then
@@ -82,11 +82,11 @@ function write_jobs()
         created[job.id] = now
     end
     call_with('HSET', 'spec', specs)
-    for id, result in pairs(results) do
+    for id, result in pairs(our.results) do
         outcomes[#outcomes + 1], outcomes[#outcomes + 2] = id, result
     end
-    write_moves()
-    add_to('created', created)
+    our.write_moves()
+    our.add_to('created', created)
     call_with('HSET', 'outcome', outcomes)
-    new, results = {}, {}
+    new, our.results = {}, {}
 end

@@ -3,7 +3,7 @@ local REMEMBERED_AT_MOST = 1000000
 
 -- When a job was removed, if this is one of which only that is known.
 local function removed_at(raw)
-    return raw and byte(raw) == REMOVED and select(2, struct.unpack(REMOVED_FORMAT, raw)) or nil
+    return raw and byte(raw) == our.REMOVED and select(2, struct.unpack(our.REMOVED_FORMAT, raw)) or nil
 end
 
 -- Of what is remembered, up to so many of the oldest are looked at, where the first of them is to be forgotten.
@@ -11,7 +11,7 @@ local function forget(most)
     local too_many = call('LLEN', prefix .. 'removed') - REMEMBERED_AT_MOST
     local first = call('LINDEX', prefix .. 'removed', 0)
     local first_at = first and removed_at(call('HGET', prefix .. 'life', first))
-    if not first or (first_at and first_at > now - REMEMBERED and too_many <= 0) then
+    if not first or (first_at and first_at > now - our.REMEMBERED and too_many <= 0) then
         return
     end
     local oldest = call('LRANGE', prefix .. 'removed', 0, most - 1)
@@ -20,12 +20,12 @@ local function forget(most)
         local id = oldest[index]
         -- It may have been enqueued again meanwhile.
         local at
-        if jobs[id] then
-            at = jobs[id].removed
+        if our.jobs[id] then
+            at = our.jobs[id].removed
         else
             at = removed_at(raw)
         end
-        if at and at > now - REMEMBERED and index > too_many then
+        if at and at > now - our.REMEMBERED and index > too_many then
             break
         end
         over = index
@@ -41,12 +41,12 @@ end
 
 -- Removes the first jobs of those that ended in this state.
 local function remove(state, ids)
-    load(ids)
+    our.load(ids)
     local with_spec, with_result, with_progress, created = {}, {}, {}, {}
     for _, id in ipairs(ids) do
-        local created_at, has_result = remove_usual(id)
+        local created_at, has_result = our.remove_usual(id)
         if not created_at then
-            local job = job_of(id)
+            local job = our.job_of(id)
             created_at, has_result = job.created_at, job.has_result
             if job.spec_apart then
                 with_spec[#with_spec + 1] = id
@@ -54,10 +54,10 @@ local function remove(state, ids)
             if job.has_progress then
                 with_progress[#with_progress + 1] = id
             end
-            tell_watchers(job, false)
+            our.tell_watchers(job, false)
             job.removed, job.spec, job.result, job.progress = now, nil, nil, nil
-            count_again(job)
-            touch(job)
+            our.count_again(job)
+            our.touch(job)
         end
         created[id] = created_at
         if has_result then
@@ -68,18 +68,18 @@ local function remove(state, ids)
     call_with('HDEL', 'spec', with_spec)
     call_with('HDEL', 'outcome', with_result)
     call_with('HDEL', 'progress', with_progress)
-    remove_from('created', created)
+    our.remove_from('created', created)
     call_with('RPUSH', 'removed', ids)
-    write_moves()
+    our.write_moves()
 end
 
 -- Where jobs ended in this tick, those that are too many now.
-function remove_surplus()
+function our.remove_surplus()
     local removed = 0
-    for state in pairs(ended) do
+    for state in pairs(our.ended) do
         local keep = retention(state)
         local kept = keep.age > 0 and keep.jobs or 0
-        local surplus = math.min(call('ZCARD', prefix .. 'ended:' .. state) - kept, SLICE)
+        local surplus = math.min(call('ZCARD', prefix .. 'ended:' .. state) - kept, our.SLICE)
         if surplus > 0 then
             remove(state, call('ZRANGE', prefix .. 'ended:' .. state, 0, surplus - 1))
             removed = removed + surplus
@@ -90,13 +90,13 @@ function remove_surplus()
     end
 end
 
-function remove_old()
+function our.remove_old()
     for state = SUCCEEDED, CANCELLED do
         local ended_by = now - retention(state).age
-        local old = call('ZRANGEBYSCORE', prefix .. 'ended:' .. state, '-inf', ended_by, 'LIMIT', 0, SLICE)
+        local old = call('ZRANGEBYSCORE', prefix .. 'ended:' .. state, '-inf', ended_by, 'LIMIT', 0, our.SLICE)
         if #old > 0 then
             remove(state, old)
         end
     end
-    forget(SLICE)
+    forget(our.SLICE)
 end

@@ -5,9 +5,9 @@ local UNSERVED = 24 * HOUR
 local LONGEST_LOOK = HOUR
 local LONGEST_BLINK, COUNTED, GRACE = 1500000, 500000, 10000000
 local asked = {} -- by lane: when a worker last asked for it, or since when one might have, as far as it was read
-asked_now = {}
+our.asked_now = {}
 
-function take_want()
+function our.take_want()
     local want = { worker = take(), max = take_number(), lease = take_number(), tasks = {} }
     local queues = take_number()
     if queues > 0 then
@@ -36,7 +36,7 @@ local function note_asked(lanes)
     for _, lane in ipairs(lanes) do
         if math.abs(now - asked[lane]) >= ASKED_EVERY then
             asked[lane] = now
-            asked_now[#asked_now + 1], asked_now[#asked_now + 2] = lane, now
+            our.asked_now[#our.asked_now + 1], our.asked_now[#our.asked_now + 2] = lane, now
         end
     end
 end
@@ -44,7 +44,7 @@ end
 -- The streams from which this worker may lease now, the highest rank first; they all count as asked for.
 local function served(want)
     local found, lanes, paused = {}, {}, nil
-    for _, stream in pairs(know_streams()) do
+    for _, stream in pairs(our.know_streams()) do
         local newest = want.tasks[stream.task]
         if newest and stream.version <= newest and (not want.queues or want.queues[stream.queue_name]) then
             found[#found + 1], lanes[#lanes + 1] = stream, stream.lane
@@ -69,13 +69,13 @@ end
 
 -- The first jobs of these streams: enough to start `max` of them.
 local function heads_of(these, max)
-    local by_age = floor((meta.starts + max) / AGEING) - floor(meta.starts / AGEING)
+    local by_age = floor((our.meta.starts + max) / AGEING) - floor(our.meta.starts / AGEING)
     local heads, found, rank = {}, 0, nil
     for _, stream in ipairs(these) do
         -- Further ranks matter only where age decides.
         local most = (found >= max and stream.rank ~= rank) and by_age or max
         if most > 0 then
-            local first = first_of(stream.key, most)
+            local first = our.first_of(stream.key, most)
             heads[#heads + 1] = { stream = stream, rank = stream.rank, first = first, at = 1, taken = 0 }
             found = found + #first / 2
         end
@@ -87,7 +87,7 @@ end
 -- The ids of up to `max` jobs, in the order in which they start, and for each of which of these streams it is the next.
 local function next_of(these, max)
     local heads, ids, heads_by_id = heads_of(these, max), {}, {}
-    for start_number = meta.starts + 1, meta.starts + max do
+    for start_number = our.meta.starts + 1, our.meta.starts + max do
         local by_age = start_number % AGEING == 0
         local best, best_rank, best_since
         for _, head in ipairs(heads) do
@@ -112,39 +112,39 @@ local function next_of(these, max)
     return ids, heads_by_id, heads
 end
 
-function renew_lease(worker, lease)
-    call('ZADD', prefix .. 'workers', math.min(now + lease, LATEST), worker)
+function our.renew_lease(worker, duration)
+    call('ZADD', prefix .. 'workers', math.min(now + duration, LATEST), worker)
 end
 
 -- Leases what a worker can run next, and renews its lease; answers the ids.
 --
 -- A suspect runs alone: when it is next, its worker gets nothing until its other jobs are done, then the suspect, and
 -- nothing more until that is done.
-function lease(want)
-    write_moves()
+function our.lease(want)
+    our.write_moves()
     local leased, from = {}, served(want)
     local held = prefix .. 'held:' .. want.worker
     local hands = call('ZCARD', held)
     local may_start = want.max > 0 and #from > 0
     if may_start and hands == 1 then
-        may_start = not known(call('ZRANGE', held, 0, 0)[1]).suspect
+        may_start = not our.known(call('ZRANGE', held, 0, 0)[1]).suspect
     end
     if may_start then
         local ids, heads_by_id, heads = next_of(from, want.max)
-        load(ids)
+        our.load(ids)
         for _, id in ipairs(ids) do
             local head, is_suspect = heads_by_id[id], false
-            if not start_usual(id, head.stream, want.worker) then
-                local job = job_of(id)
+            if not our.start_usual(id, head.stream, want.worker) then
+                local job = our.job_of(id)
                 is_suspect = job.suspect
                 if is_suspect and hands > 0 then
                     break
                 end
                 -- It leaves its stream with the others, below.
                 job.key = nil
-                start(job, want.worker)
+                our.start(job, want.worker)
             end
-            meta.starts, hands, head.taken = meta.starts + 1, hands + 1, head.taken + 1
+            our.meta.starts, hands, head.taken = our.meta.starts + 1, hands + 1, head.taken + 1
             leased[#leased + 1] = id
             if is_suspect then
                 break
@@ -152,29 +152,29 @@ function lease(want)
         end
         for _, head in ipairs(heads) do
             if head.taken > 0 then
-                remove_first(head.stream.key, head.taken)
-                note_stream(head.stream.name, false)
+                our.remove_first(head.stream.key, head.taken)
+                our.note_stream(head.stream.name, false)
             end
         end
     end
     if hands > 0 then
-        renew_lease(want.worker, want.lease)
+        our.renew_lease(want.worker, want.lease)
     end
     return leased
 end
 
-function held_by(worker)
-    write_moves()
+function our.held_by(worker)
+    our.write_moves()
     local ids = call('ZRANGE', prefix .. 'held:' .. worker, 0, -1)
-    load(ids)
+    our.load(ids)
     return ids
 end
 
 -- Gives back all jobs of a worker that crashed; answers how many.
-function bury(worker)
-    local held = held_by(worker)
+function our.bury(worker)
+    local held = our.held_by(worker)
     for _, id in ipairs(held) do
-        crash(job_of(id), #held == 1)
+        our.crash(our.job_of(id), #held == 1)
     end
     call('ZREM', prefix .. 'workers', worker)
     return #held
@@ -198,7 +198,7 @@ local function keep_leases(before)
 end
 
 -- Sees to it that leases end in time, and only in time that somebody watched; answers when somebody last looked.
-function look()
+function our.look()
     local before = tonumber(call('GET', prefix .. 'looked') or nil)
     call('SET', prefix .. 'looked', now)
     if before and before > now then
@@ -216,7 +216,7 @@ local function forgive_unwatched_time(before)
         return
     end
     local forgiven = {}
-    for _, stream in pairs(know_streams()) do
+    for _, stream in pairs(our.know_streams()) do
         if not forgiven[stream.lane] then
             forgiven[stream.lane] = true
             call('HINCRBY', prefix .. 'asked', stream.lane, string.format('%.0f', uncounted))
@@ -225,21 +225,21 @@ local function forgive_unwatched_time(before)
 end
 
 -- Ends jobs that have been ready for too long while no worker asked for their task, if somebody last looked then.
-function give_up_unserved(before)
-    write_moves()
+function our.give_up_unserved(before)
+    our.write_moves()
     forgive_unwatched_time(before)
     local too_old = now - UNSERVED
-    for name, stream in pairs(know_streams()) do
+    for name, stream in pairs(our.know_streams()) do
         if tonumber(call('HGET', prefix .. 'asked', stream.lane) or now) <= too_old then
-            local old, first = {}, first_of('ready:' .. name, SLICE)
+            local old, first = {}, our.first_of('ready:' .. name, our.SLICE)
             for index = 1, #first, 2 do
                 if first[index + 1] <= too_old then
                     old[#old + 1] = first[index]
                 end
             end
-            load(old)
+            our.load(old)
             for _, id in ipairs(old) do
-                give_up(job_of(id))
+                our.give_up(our.job_of(id))
             end
         end
     end

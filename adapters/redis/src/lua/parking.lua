@@ -2,7 +2,7 @@
 -- by the time of the server in any case.
 local PARKED_FOR = 2500000
 
-function park(ticket, process, want)
+function our.park(ticket, process, want)
     local parked = call('HGET', prefix .. 'parked', ticket)
     local at = server_time()
     local since = parked and cmsgpack.unpack(parked).since or at
@@ -11,23 +11,23 @@ function park(ticket, process, want)
 end
 
 -- Hands what became ready to those who wait, whoever came first.
-function hand_out()
+function our.hand_out()
     if not stirred then
         return
     end
-    local stored = call('HGETALL', prefix .. 'parked')
+    local kept = call('HGETALL', prefix .. 'parked')
     local parked = {}
-    for index = 1, #stored, 2 do
-        local entry = cmsgpack.unpack(stored[index + 1])
-        entry.ticket = stored[index]
+    for index = 1, #kept, 2 do
+        local entry = cmsgpack.unpack(kept[index + 1])
+        entry.ticket = kept[index]
         parked[#parked + 1] = entry
     end
     table.sort(parked, function(one, other) return one.since < other.since end)
     local at = #parked > 0 and server_time()
     for _, entry in ipairs(parked) do
-        local leased = entry.ends > at and lease(entry.want) or {}
+        local leased = entry.ends > at and our.lease(entry.want) or {}
         if #leased > 0 then
-            tell(entry.process, 'H' .. entry.ticket, pack_whole(leased))
+            our.tell(entry.process, 'H' .. entry.ticket, our.pack_whole(leased))
         end
         if #leased > 0 or entry.ends <= at then
             call('HDEL', prefix .. 'parked', entry.ticket)

@@ -76,7 +76,7 @@ local function append(key, last, first, score, ids)
 end
 
 -- Adds jobs with this score.
-function add_together(key, score, ids)
+function our.add_together(key, score, ids)
     local last = call('ZREVRANGE', prefix .. key, 0, 0, 'WITHSCORES')
     local name, first = last[1], tonumber(last[2])
     if not name or score >= first then
@@ -91,14 +91,14 @@ function add_together(key, score, ids)
 end
 
 -- Adds jobs with these scores, by their ids.
-function add_to(key, scores)
+function our.add_to(key, scores)
     local by_score = {}
     for id, score in pairs(scores) do
         by_score[score] = by_score[score] or {}
         table.insert(by_score[score], id)
     end
     for score, ids in pairs(by_score) do
-        add_together(key, score, ids)
+        our.add_together(key, score, ids)
     end
 end
 
@@ -110,7 +110,7 @@ local function remove_from_piece(key, name, ids)
 end
 
 -- Removes jobs with these scores, by their ids.
-function remove_from(key, scores)
+function our.remove_from(key, scores)
     local id, score = next(scores)
     while id do
         local name, first = piece_of(key, score)
@@ -141,7 +141,7 @@ function remove_from(key, scores)
 end
 
 -- Removes so many of the first jobs, which are there.
-function remove_first(key, many)
+function our.remove_first(key, many)
     while many > 0 do
         local name = call('ZRANGE', prefix .. key, 0, 0)[1]
         local piece = prefix .. piece_key(key, name)
@@ -153,7 +153,7 @@ function remove_first(key, many)
 end
 
 -- Up to so many of the first jobs, and their scores, in turn.
-function first_of(key, most)
+function our.first_of(key, most)
     local found, at = {}, 0
     while #found < 2 * most do
         local piece = call('ZRANGE', prefix .. key, at, at, 'WITHSCORES')
@@ -171,7 +171,7 @@ end
 
 -- So many jobs and their scores, in turn, the last ones first, behind this one of this score; `nil` begins with the last.
 -- Fewer if there are no more.
-function last_of(key, behind, its_score, most)
+function our.last_of(key, behind, its_score, most)
     local highest = its_score and string.format('%.17g', its_score) or '+inf'
     local found, at = {}, 0
     while #found < 2 * most do

@@ -11,14 +11,14 @@
 local moves = {} -- by key: the scores of those that are to be added, and of those that have `left`, by their ids
 -- `waiting`: scheduled or ready jobs; `starts`: so far, for ageing.
 local kept_meta = call('HMGET', prefix .. 'meta', 'waiting', 'starts')
-meta = { waiting = tonumber(kept_meta[1] or 0), starts = tonumber(kept_meta[2] or 0) }
-local meta_before = { waiting = meta.waiting, starts = meta.starts }
+our.meta = { waiting = tonumber(kept_meta[1] or 0), starts = tonumber(kept_meta[2] or 0) }
+local meta_before = { waiting = our.meta.waiting, starts = our.meta.starts }
 -- Most is written as of this moment, which is put into words only once.
-now_text = string.format('%.17g', now)
+our.now_text = string.format('%.17g', now)
 
 -- How many more jobs of a queue are in each state than when this tick began.
 local queues_by_name = {}
-function queue_of(name)
+function our.queue_of(name)
     local queue = queues_by_name[name]
     if not queue then
         queue = {}
@@ -30,10 +30,10 @@ function queue_of(name)
     return queue
 end
 
-function count(queue, state, more)
+function our.count(queue, state, more)
     queue[state] = queue[state] + more
     if state <= READY then
-        meta.waiting = meta.waiting + more
+        our.meta.waiting = our.meta.waiting + more
     end
 end
 
@@ -44,22 +44,22 @@ local function stream_named(name)
         local rank, lane, queue, task, version = string.match(name, '^(%d%d)/(([^/]*)/([^/]*)/(%d+))$')
         stream = {
             name = name, key = 'ready:' .. name, rank = tonumber(rank), lane = lane, queue_name = queue,
-            queue = queue_of(queue), task = task, version = tonumber(version),
+            queue = our.queue_of(queue), task = task, version = tonumber(version),
         }
         streams_by_name[name] = stream
     end
     return stream
 end
 
-function stream_of(rank, lane)
+function our.stream_of(rank, lane)
     return stream_named(string.format('%02d/%s', rank, lane))
 end
 
-function place(job)
+function our.place(job)
     if job.state == SCHEDULED then
         return 'scheduled', job.due
     elseif job.state == READY then
-        local stream = job.handed_back and stream_of(0, job.kind.lane) or job.kind.stream
+        local stream = job.handed_back and our.stream_of(0, job.kind.lane) or job.kind.stream
         return stream.key, job.since
     elseif job.state == RUNNING then
         return 'held:' .. job.worker, job.run
@@ -72,7 +72,7 @@ local function moves_of(key)
     return moves[key]
 end
 
-function leave(job)
+function our.leave(job)
     if job.key then
         local there = moves_of(job.key)
         if there.added[job.id] then
@@ -83,24 +83,24 @@ function leave(job)
     end
 end
 
-function move(job)
-    local key, score = place(job)
+function our.move(job)
+    local key, score = our.place(job)
     if key ~= job.key or score ~= job.score then
-        leave(job)
+        our.leave(job)
         moves_of(key).added[job.id] = score
         job.key, job.score = key, score
     end
 end
 
 -- Counts a job where it stands now, and nowhere if it was removed.
-function count_again(job)
+function our.count_again(job)
     local state = not job.removed and job.state or nil
     if job.counted ~= state then
         if job.counted then
-            count(job.kind.queue, job.counted, -1)
+            our.count(job.kind.queue, job.counted, -1)
         end
         if state then
-            count(job.kind.queue, state, 1)
+            our.count(job.kind.queue, state, 1)
         end
         job.counted = state
     end
@@ -108,7 +108,7 @@ end
 
 -- The streams with jobs, by their names.
 local streams
-function know_streams()
+function our.know_streams()
     if not streams then
         streams = {}
         for _, name in ipairs(call('SMEMBERS', prefix .. 'ready')) do
@@ -118,12 +118,12 @@ function know_streams()
     return streams
 end
 
-function note_stream(name, added)
+function our.note_stream(name, added)
     if added then
         if not (streams and streams[name]) then
             if call('SADD', prefix .. 'ready', name) == 1 then
                 -- From now on a worker might ask for it.
-                call('HSETNX', prefix .. 'asked', string.sub(name, 4), now_text)
+                call('HSETNX', prefix .. 'asked', string.sub(name, 4), our.now_text)
             end
             if streams then
                 streams[name] = stream_named(name)
@@ -138,21 +138,21 @@ function note_stream(name, added)
 end
 
 -- Writes where jobs have gone, so that it can be read.
-function write_moves()
-    write_usual()
+function our.write_moves()
+    our.write_usual()
     for key, there in pairs(moves) do
         local stream = string.match(key, '^ready:(.*)$')
         if stream then
-            remove_from(key, there.left)
-            add_to(key, there.added)
-            note_stream(stream, next(there.added) ~= nil)
+            our.remove_from(key, there.left)
+            our.add_to(key, there.added)
+            our.note_stream(stream, next(there.added) ~= nil)
         else
             local added, left = {}, {}
             for id in pairs(there.left) do
                 left[#left + 1] = id
             end
             for id, score in pairs(there.added) do
-                added[#added + 1], added[#added + 2] = score == now and now_text or score, id
+                added[#added + 1], added[#added + 2] = score == now and our.now_text or score, id
             end
             call_with('ZREM', key, left)
             call_with('ZADD', key, added)
@@ -161,7 +161,7 @@ function write_moves()
     moves = {}
 end
 
-function write_counts()
+function our.write_counts()
     for name, queue in pairs(queues_by_name) do
         for state, more in pairs(queue) do
             local field = name .. '/' .. state
@@ -171,8 +171,8 @@ function write_counts()
             queue[state] = 0
         end
     end
-    if meta.waiting ~= meta_before.waiting or meta.starts ~= meta_before.starts then
-        call('HSET', prefix .. 'meta', 'waiting', meta.waiting, 'starts', meta.starts)
-        meta_before.waiting, meta_before.starts = meta.waiting, meta.starts
+    if our.meta.waiting ~= meta_before.waiting or our.meta.starts ~= meta_before.starts then
+        call('HSET', prefix .. 'meta', 'waiting', our.meta.waiting, 'starts', our.meta.starts)
+        meta_before.waiting, meta_before.starts = our.meta.waiting, our.meta.starts
     end
 end

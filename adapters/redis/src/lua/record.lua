@@ -11,51 +11,51 @@
 --   usual   the same of a job of which usual.lua knows all; or it began the first run of such a job and nothing else
 --           happened (RUNNING_USUAL), or it ended so, with a result or without (ENDED_USUAL)
 local FULL = '>BBBI4I4dddddddBc0Hc0'
-RUNNING_USUAL, ENDED_USUAL = '>BBc0d', '>Bdd'
+our.RUNNING_USUAL, our.ENDED_USUAL = '>BBc0d', '>Bdd'
 local IN_FULL, FRESH = 0, 3
-USUAL, USUAL_WITH_RESULT = 1, 2
+our.USUAL, our.USUAL_WITH_RESULT = 1, 2
 -- When it was enqueued and its kind; then whether anything of what follows is out of the ordinary, when it is due, its
 -- unique key and who made it.
 local KIND_OF, MADE = '>dBc0', '>BBc0Bc0Bc0'
 local HAS_CANCEL, HAS_SUSPECT, HAS_HANDED_BACK, HAS_PROGRESS, HAS_RESULT = 1, 2, 4, 8, 16
 local SPEC_APART = 2
 -- In place of the state: a job that was removed, and is remembered for a day.
-REMOVED, REMOVED_FORMAT = 255, '>BdBc0'
-REMEMBERED = 24 * HOUR
+our.REMOVED, our.REMOVED_FORMAT = 255, '>BdBc0'
+our.REMEMBERED = 24 * HOUR
 
-stored = {} -- by id: the jobs that were read, as they are kept; `false` is not there
-jobs = {} -- by id: those that were taken apart, which count instead
-dirty = {}
+our.stored = {} -- by id: the jobs that were read, as they are kept; `false` is not there
+our.jobs = {} -- by id: those that were taken apart, which count instead
+our.dirty = {}
 
 local kinds = {}
-function kind_of(text)
+function our.kind_of(text)
     local kind = kinds[text]
     if not kind then
         local priority, max_attempts, lane_at = struct.unpack('>BI4', text)
         local lane = string.sub(text, lane_at)
         kind = {
             kept = char(#text) .. text, priority = priority, max_attempts = max_attempts, lane = lane,
-            queue = queue_of(string.match(lane, '^[^/]*')), stream = stream_of(16 - priority, lane),
+            queue = our.queue_of(string.match(lane, '^[^/]*')), stream = our.stream_of(16 - priority, lane),
         }
         kinds[text] = kind
     end
     return kind
 end
 
-function touch(job)
+function our.touch(job)
     job.packed = nil
     if not job.dirty then
         job.dirty = true
-        dirty[#dirty + 1] = job
+        our.dirty[#our.dirty + 1] = job
     end
 end
 
 local function pack_anew(job)
     if job.removed then
-        return struct.pack(REMOVED_FORMAT, REMOVED, job.removed, #job.created_by, job.created_by)
+        return struct.pack(our.REMOVED_FORMAT, our.REMOVED, job.removed, #job.created_by, job.created_by)
     end
     if job.fresh then
-        local form = is_usual(job.made) and USUAL or FRESH
+        local form = our.is_usual(job.made) and our.USUAL or FRESH
         return struct.pack('>Bd', job.state + 8 * form, job.created_at) .. job.kind.kept .. job.made
     end
     local flags = (job.cancel and HAS_CANCEL or 0) + (job.suspect and HAS_SUSPECT or 0)
@@ -67,23 +67,23 @@ local function pack_anew(job)
 end
 
 -- A job that starts is told to its worker as it is kept.
-function pack(job)
+function our.pack(job)
     job.packed = job.packed or pack_anew(job)
     return job.packed
 end
 
 -- Whether all that these bytes say of how a job was made is of the usual kind: no time, no unique key, no large spec.
-function is_usual(made)
+function our.is_usual(made)
     return byte(made) == 0
 end
 
 -- A job that was made like this, and nothing has happened to it yet.
-function begin(id, kind, made, created_at)
+function our.begin(id, kind, made, created_at)
     local out_of_the_ordinary, due, unique, created_by = struct.unpack(MADE, made)
     local scheduled_for = due == '' and -1 or struct.unpack('>d', due)
     local waits = scheduled_for > created_at
     return {
-        id = id, kind = kind, made = made, fresh = true, state = waits and SCHEDULED or READY, cause = NOTHING,
+        id = id, kind = kind, made = made, fresh = true, state = waits and SCHEDULED or READY, cause = our.NOTHING,
         attempts = 0, strikes = 0, run = 0, settled = -1, since = waits and scheduled_for or created_at,
         due = waits and scheduled_for or -1, struck_at = -1, started_at = -1, finished_at = -1, created_at = created_at,
         worker = '', watchers = '', unique = unique, created_by = created_by,
@@ -92,14 +92,14 @@ function begin(id, kind, made, created_at)
 end
 
 -- The state of a job that is kept like this, and in which form.
-function form_of(raw)
+function our.form_of(raw)
     local first = byte(raw)
     return first % 8, floor(first / 8)
 end
 
 -- What has become of a job, and where the rest begins.
 local function read_life(raw)
-    local state, form = form_of(raw)
+    local state, form = our.form_of(raw)
     if form == IN_FULL then
         local life = { fresh = false, state = state }
         local flags, made_at, _
@@ -114,66 +114,66 @@ local function read_life(raw)
         -- A scheduled job is ready in the same form.
         return state == READY and { state = state, due = -1 } or {}, 2
     elseif state == RUNNING then
-        local _, worker, started_at, made_at = struct.unpack(RUNNING_USUAL, raw)
+        local _, worker, started_at, made_at = struct.unpack(our.RUNNING_USUAL, raw)
         local life = { fresh = false, state = state, run = 1, attempts = 1, worker = worker, started_at = started_at }
         return life, made_at
     end
-    local _, finished_at, started_at, made_at = struct.unpack(ENDED_USUAL, raw)
+    local _, finished_at, started_at, made_at = struct.unpack(our.ENDED_USUAL, raw)
     local life = {
         fresh = false, state = state, run = 1, attempts = 1, settled = 1, started_at = started_at,
-        finished_at = finished_at, has_result = form == USUAL_WITH_RESULT,
+        finished_at = finished_at, has_result = form == our.USUAL_WITH_RESULT,
     }
     return life, made_at
 end
 
-function unpack_job(id, raw)
+function our.unpack_job(id, raw)
     if not raw then
         return false
     end
-    if byte(raw) == REMOVED then
-        local _, at, created_by = struct.unpack(REMOVED_FORMAT, raw)
-        return at > now - REMEMBERED and { id = id, removed = at, created_by = created_by }
+    if byte(raw) == our.REMOVED then
+        local _, at, created_by = struct.unpack(our.REMOVED_FORMAT, raw)
+        return at > now - our.REMEMBERED and { id = id, removed = at, created_by = created_by }
     end
     local life, at = read_life(raw)
     local created_at, kind, made_at = struct.unpack(KIND_OF, raw, at)
-    local job = begin(id, kind_of(kind), string.sub(raw, made_at), created_at)
+    local job = our.begin(id, our.kind_of(kind), string.sub(raw, made_at), created_at)
     for name, value in pairs(life) do
         job[name] = value
     end
     job.counted = job.state
-    job.key, job.score = place(job)
+    job.key, job.score = our.place(job)
     return job
 end
 
 -- Reads those of these jobs that were not read before, together.
-function load(ids)
+function our.load(ids)
     local missing = {}
     for _, id in ipairs(ids) do
-        if stored[id] == nil then
+        if our.stored[id] == nil then
             missing[#missing + 1] = id
         end
     end
     for index, raw in ipairs(#missing > 0 and fields_of('life', missing) or {}) do
-        stored[missing[index]] = raw
+        our.stored[missing[index]] = raw
     end
 end
 
 -- The job of this id, also if it was removed and that is remembered; `false` if it never was.
-function job_of(id)
-    if jobs[id] == nil then
-        if stored[id] == nil then
-            load({ id })
+function our.job_of(id)
+    if our.jobs[id] == nil then
+        if our.stored[id] == nil then
+            our.load({ id })
         end
         -- What it has from now on may be taken from it in this tick.
-        write_usual()
-        jobs[id] = unpack_job(id, stored[id])
+        our.write_usual()
+        our.jobs[id] = our.unpack_job(id, our.stored[id])
     end
-    return jobs[id]
+    return our.jobs[id]
 end
 
 -- The job of this id, unless it never was or was removed.
-function known(id)
-    local job = job_of(id)
+function our.known(id)
+    local job = our.job_of(id)
     return job and not job.removed and job or nil
 end
 
@@ -181,24 +181,24 @@ end
 local function specs_of(ids)
     local apart, specs = {}, {}
     for _, id in ipairs(ids) do
-        if jobs[id] and jobs[id].spec_apart and not jobs[id].spec then
+        if our.jobs[id] and our.jobs[id].spec_apart and not our.jobs[id].spec then
             apart[#apart + 1] = id
         end
     end
     for index, spec in ipairs(#apart > 0 and fields_of('spec', apart) or {}) do
-        jobs[apart[index]].spec = spec
+        our.jobs[apart[index]].spec = spec
     end
     for index, id in ipairs(ids) do
-        specs[index] = jobs[id] and jobs[id].spec or ''
+        specs[index] = our.jobs[id] and our.jobs[id].spec or ''
     end
     return specs
 end
 
 -- Jobs to be told to a worker.
-function pack_whole(ids)
+function our.pack_whole(ids)
     local parts, specs = {}, specs_of(ids)
     for index, id in ipairs(ids) do
-        local life, spec, last = jobs[id] and pack(jobs[id]) or stored[id], specs[index], #parts
+        local life, spec, last = our.jobs[id] and our.pack(our.jobs[id]) or our.stored[id], specs[index], #parts
         parts[last + 1], parts[last + 2] = id, struct.pack('>I4I4', #life, #spec)
         parts[last + 3], parts[last + 4] = life, spec
     end
@@ -206,9 +206,9 @@ function pack_whole(ids)
 end
 
 -- Everything that is known of a job.
-function everything_of(job)
-    jobs[job.id] = jobs[job.id] or job
+function our.everything_of(job)
+    our.jobs[job.id] = our.jobs[job.id] or job
     local progress = job.has_progress and (job.progress or call('HGET', prefix .. 'progress', job.id))
     local result = job.has_result and (job.result or call('HGET', prefix .. 'outcome', job.id))
-    return { job.id, pack(job), specs_of({ job.id })[1], progress or '', result or '' }
+    return { job.id, our.pack(job), specs_of({ job.id })[1], progress or '', result or '' }
 end

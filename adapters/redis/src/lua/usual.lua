@@ -2,7 +2,7 @@
 -- asks for it or waits to hear of it meanwhile. Such a job is not taken apart. What happens to it is cut off and put before
 -- its record, and many are written together, which costs a fraction of what life.lua does; for these jobs both must do the
 -- same. Whatever is out of the ordinary is left to life.lua: these functions then do nothing, and say so.
-local WAITS, RUNS = char(READY + 8 * USUAL), char(RUNNING + 8 * USUAL)
+local WAITS, RUNS = char(READY + 8 * our.USUAL), char(RUNNING + 8 * our.USUAL)
 local is_pending = false -- whether anything is not written yet
 local lives, outcomes = {}, {} -- ids and values, in turn
 local entered = {} -- the kinds of the jobs that are `new`
@@ -13,12 +13,12 @@ local ended_jobs = {} -- by state
 local function keep(id, raw)
     local last = #lives
     lives[last + 1], lives[last + 2] = id, raw
-    stored[id], is_pending = raw, true
+    our.stored[id], is_pending = raw, true
 end
 
 local enqueued_now = WAITS .. struct.pack('>d', now)
-function enqueue_usual(id, kind, made)
-    if stored[id] ~= false or jobs[id] ~= nil or not is_usual(made) then
+function our.enqueue_usual(id, kind, made)
+    if our.stored[id] ~= false or our.jobs[id] ~= nil or not our.is_usual(made) then
         return false
     end
     keep(id, enqueued_now .. kind.kept .. made)
@@ -28,7 +28,7 @@ function enqueue_usual(id, kind, made)
         kind.new, entered[#entered + 1] = new, kind
     end
     new[#new + 1], created[#created + 1] = id, id
-    count(kind.queue, READY, 1)
+    our.count(kind.queue, READY, 1)
     stirred = true
     return true
 end
@@ -46,16 +46,16 @@ local function hands_of(worker)
 end
 
 local started_now = struct.pack('>d', now)
-function start_usual(id, stream, worker)
-    local raw = stored[id]
-    if jobs[id] ~= nil or not raw or string.sub(raw, 1, 1) ~= WAITS then
+function our.start_usual(id, stream, worker)
+    local raw = our.stored[id]
+    if our.jobs[id] ~= nil or not raw or string.sub(raw, 1, 1) ~= WAITS then
         return false
     end
     keep(id, run_by(worker) .. started_now .. string.sub(raw, 2))
     local taken = hands_of(worker).taken
     taken[#taken + 1] = id
-    count(stream.queue, READY, -1)
-    count(stream.queue, RUNNING, 1)
+    our.count(stream.queue, READY, -1)
+    our.count(stream.queue, RUNNING, 1)
     return true
 end
 
@@ -67,49 +67,49 @@ local function end_in(state, form)
 end
 
 -- It ended as its worker says, with this result.
-function settle_usual(id, run, worker, state, result)
-    local raw, begins = stored[id], run_by(worker)
-    if jobs[id] ~= nil or run ~= 1 or not raw or string.sub(raw, 1, #begins) ~= begins then
+function our.settle_usual(id, run, worker, state, result)
+    local raw, begins = our.stored[id], run_by(worker)
+    if our.jobs[id] ~= nil or run ~= 1 or not raw or string.sub(raw, 1, #begins) ~= begins then
         return false
     end
     if #hands_of(worker).taken > 0 then
         -- Whatever is taken in one tick is not left in it.
-        write_usual()
+        our.write_usual()
     end
     local began_at = #begins + 1
-    keep(id, end_in(state, #result > 0 and USUAL_WITH_RESULT or USUAL) .. string.sub(raw, began_at))
+    keep(id, end_in(state, #result > 0 and our.USUAL_WITH_RESULT or our.USUAL) .. string.sub(raw, began_at))
     if #result > 0 then
         local last = #outcomes
         outcomes[last + 1], outcomes[last + 2] = id, result
     end
     local left = hands_of(worker).left
     left[#left + 1] = id
-    ended[state], ended_jobs[state] = true, ended_jobs[state] or {}
+    our.ended[state], ended_jobs[state] = true, ended_jobs[state] or {}
     local over = ended_jobs[state]
     over[#over + 1] = id
     -- Behind when it began and when it was enqueued.
     local kind_at = began_at + 16
-    local queue = kind_of(string.sub(raw, kind_at + 1, kind_at + byte(raw, kind_at))).queue
-    count(queue, RUNNING, -1)
-    count(queue, state, 1)
+    local queue = our.kind_of(string.sub(raw, kind_at + 1, kind_at + byte(raw, kind_at))).queue
+    our.count(queue, RUNNING, -1)
+    our.count(queue, state, 1)
     stirred = true
     return true
 end
 
 -- Removes a job that ended; answers when it was enqueued, and whether it had a result.
-function remove_usual(id)
-    local raw = stored[id]
-    if jobs[id] ~= nil or not raw or byte(raw) == REMOVED then
+function our.remove_usual(id)
+    local raw = our.stored[id]
+    if our.jobs[id] ~= nil or not raw or byte(raw) == our.REMOVED then
         return false
     end
-    local state, form = form_of(raw)
-    if state <= RUNNING or (form ~= USUAL and form ~= USUAL_WITH_RESULT) then
+    local state, form = our.form_of(raw)
+    if state <= RUNNING or (form ~= our.USUAL and form ~= our.USUAL_WITH_RESULT) then
         return false
     end
     local _, _, _, created_at, kind, _, _, _, created_by = struct.unpack('>BdddBc0BBBBc0', raw)
-    keep(id, struct.pack(REMOVED_FORMAT, REMOVED, now, #created_by, created_by))
-    count(kind_of(kind).queue, state, -1)
-    return created_at, form == USUAL_WITH_RESULT
+    keep(id, struct.pack(our.REMOVED_FORMAT, our.REMOVED, now, #created_by, created_by))
+    our.count(our.kind_of(kind).queue, state, -1)
+    return created_at, form == our.USUAL_WITH_RESULT
 end
 
 local function with_score(score, ids)
@@ -121,7 +121,7 @@ local function with_score(score, ids)
 end
 
 -- Writes all of it, so that it can be found where it stands.
-function write_usual()
+function our.write_usual()
     if not is_pending then
         return
     end
@@ -129,11 +129,11 @@ function write_usual()
     call_with('HSET', 'life', lives)
     call_with('HSET', 'outcome', outcomes)
     if #created > 0 then
-        add_together('created', now, created)
+        our.add_together('created', now, created)
     end
     for _, kind in ipairs(entered) do
-        add_together(kind.stream.key, now, kind.new)
-        note_stream(kind.stream.name, true)
+        our.add_together(kind.stream.key, now, kind.new)
+        our.note_stream(kind.stream.name, true)
         kind.new = nil
     end
     for worker, its in pairs(hands) do
@@ -141,7 +141,7 @@ function write_usual()
         call_with('ZADD', 'held:' .. worker, with_score(1, its.taken))
     end
     for state, ids in pairs(ended_jobs) do
-        call_with('ZADD', 'ended:' .. state, with_score(now_text, ids))
+        call_with('ZADD', 'ended:' .. state, with_score(our.now_text, ids))
     end
     lives, outcomes, entered, created, hands, ended_jobs = {}, {}, {}, {}, {}, {}
 end

@@ -241,8 +241,8 @@ pub async fn compare_at_once(
 ) {
     let mut known = Leases::new();
     for together in steps.0.chunk_by(|_, next| !matches!(next, Step::Advance { .. })) {
-        let together = &in_order(together);
         advance(queue, model, clock, &together[0]).await;
+        let together = &in_order(together);
         clock.advance(Duration::from_micros(1));
         let now = clock.now();
         let answers = at_once(together.iter().map(|step| take(queue, step, &known, now))).await;
@@ -257,18 +257,23 @@ pub async fn compare_at_once(
     }
 }
 
-/// The same steps, but what makes jobs ready does so in the order of their ids: of jobs that are ready since the same time,
-/// either may be first.
+/// The same steps without those that leave open which of two jobs, ready since the same time, is first: new jobs come in
+/// the order of their ids, and none beside one that is tried again.
 fn in_order(steps: &[Step]) -> Vec<Step> {
     let number_of = |step: &Step| match *step {
-        Step::Enqueue { number, .. } | Step::Retry { number } => Some(number),
+        Step::Enqueue { number, .. } => Some(number),
         _ => None,
     };
-    let mut making: Vec<&Step> = steps.iter().filter(|step| number_of(step).is_some()).collect();
-    making.sort_by_key(|step| number_of(step));
-    let mut making = making.into_iter();
-    let next = |step| if number_of(step).is_some() { making.next() } else { Some(step) };
-    steps.iter().filter_map(next).cloned().collect()
+    let mut new: Vec<&Step> = steps.iter().filter(|step| number_of(step).is_some()).collect();
+    new.sort_by_key(|step| number_of(step));
+    let mut new = new.into_iter();
+    let first_retry = steps.iter().position(|step| matches!(step, Step::Retry { .. }));
+    let next = |(place, step): (usize, &Step)| match step {
+        Step::Enqueue { .. } => new.next().filter(|_| first_retry.is_none()).cloned(),
+        Step::Retry { .. } => (Some(place) == first_retry).then(|| step.clone()),
+        _ => Some(step.clone()),
+    };
+    steps.iter().enumerate().filter_map(next).collect()
 }
 
 /// What all of these answer, each of which asks when it is first polled.
