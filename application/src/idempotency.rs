@@ -37,13 +37,18 @@ impl Idempotency {
         Self { transactions, clock }
     }
 
-    /// Claims a key for a request. After [`Claim::Granted`], the caller completes or abandons it.
-    pub async fn claim(&self, key: &IdempotencyKey, fingerprint: Fingerprint) -> Result<Claim, PortError> {
+    /// Claims a key for a request. After [`Claim::Granted`], the caller completes or abandons it. The token is that of the
+    /// newest state, so a replay that tells it takes nobody back to the state of the first answer.
+    pub async fn claim(
+        &self,
+        key: &IdempotencyKey,
+        fingerprint: Fingerprint,
+    ) -> Result<Committed<Claim>, PortError> {
         let claimed: Result<Committed<Claim>, Lost> =
             transact!(self.transactions, "idempotency.claim", |uow| self
                 .claim_in(uow, key, fingerprint)
                 .await);
-        claimed.map(|committed| committed.value).map_err(|Lost(error)| error)
+        claimed.map_err(|Lost(error)| error)
     }
 
     async fn claim_in(

@@ -38,7 +38,7 @@ fn answered() -> RecordedAnswer {
 }
 
 async fn claim(world: &World, request: Fingerprint) -> Claim {
-    world.services.idempotency.claim(&key(), request).await.expect("claiming works")
+    world.services.idempotency.claim(&key(), request).await.expect("claiming works").value
 }
 
 async fn complete(world: &World, progress: Progress) {
@@ -80,7 +80,7 @@ async fn the_same_text_in_another_scope_is_another_key() {
     let world = World::new();
     for scope in ["ada /users", "bob /users", "ada /jobs"] {
         let claim = world.services.idempotency.claim(&key_of(scope, "a-key"), REQUEST).await;
-        assert_eq!(claim.expect("claiming works"), FIRST, "{scope}");
+        assert_eq!(claim.expect("claiming works").value, FIRST, "{scope}");
     }
 }
 

@@ -13,7 +13,7 @@ use crate::avatars::{self, AvatarsApi};
 use crate::compute::{self, ComputeApi};
 use crate::document::Document;
 use crate::health::{HealthApi, HealthDetails};
-use crate::idempotency::{Idempotent, Newest};
+use crate::idempotency::Idempotent;
 use crate::jobs::JobsApi;
 use crate::metrics::{Exposition, MetricsApi};
 use crate::middleware::{
@@ -141,7 +141,7 @@ pub fn api(services: &Services, ports: ApiPorts, policy: ApiPolicy, draining: Dr
         inner: Arc::new(KnownParameters::new(operations, &document.value, routes.clone())),
         keys: services.idempotency.clone(),
         sessions: services.sessions.clone(),
-        newest: Newest { jobs: services.jobs.clone(), sealer },
+        sealer,
         routes: routes.clone(),
     };
     let ApiPolicy { quota, proxies, limits, concurrency, sampler, .. } = policy;

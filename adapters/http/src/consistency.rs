@@ -39,8 +39,8 @@ pub(crate) async fn newest(sealer: &dyn Sealer, jobs: &Jobs) -> Option<String> {
     jobs.newest_commit().await.map(|token| sealed(sealer, &token))
 }
 
-/// The header of an answer that shows what others wrote, such as the end of a job, and of one that was given before. Absent
-/// where no read is ever older than another, and if the store does not say so at once.
+/// The header of an answer that shows what others wrote, such as the end of a job. Absent where no read is ever older than
+/// another, and if the store does not say so at once.
 pub(crate) async fn caught_up(sealer: &dyn Sealer, jobs: &Jobs) -> Option<String> {
     jobs.newest_state().await.map(|token| sealed(sealer, &token))
 }

@@ -17,7 +17,7 @@ use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
 use poem::{Body, Endpoint, IntoResponse, Request, Response, Result};
 use poem_openapi::types::ParseFromJSON;
-use portwright_application::{Idempotency, Jobs, SessionError, Sessions};
+use portwright_application::{Committed, Idempotency, SessionError, Sessions};
 use portwright_domain::idempotency::{Claim, Fingerprint, IdempotencyKey, Progress, RecordedAnswer};
 use portwright_domain::job::JobId;
 use portwright_domain::ports::Sealer;
@@ -29,7 +29,7 @@ use uuid::Builder;
 
 use crate::body::{self, MAX_BYTES};
 use crate::body_digest::{BodyDigest, drain};
-use crate::consistency::{CONSISTENCY_TOKEN, caught_up};
+use crate::consistency::{CONSISTENCY_TOKEN, sealed};
 use crate::middleware::{ClientAddress, Route, Routes};
 use crate::principal::bearer_token;
 use crate::problem::{PROBLEM_JSON, Problem, ProblemBody, ProblemCode, problem_of};
@@ -45,7 +45,7 @@ pub(crate) struct Idempotent<E> {
     pub(crate) inner: Arc<E>,
     pub(crate) keys: Arc<Idempotency>,
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) newest: Newest,
+    pub(crate) sealer: Arc<dyn Sealer>,
     /// Tells how large a body may be.
     pub(crate) routes: Routes,
 }
@@ -67,7 +67,7 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for Idempotent<E> {
             request.set_body(body);
             Once { key, fingerprint, digest: None }
         };
-        let answer = answer(self.inner.clone(), self.keys.clone(), self.newest.clone(), once, request);
+        let answer = answer(self.inner.clone(), self.keys.clone(), self.sealer.clone(), once, request);
         #[expect(
             clippy::disallowed_methods,
             reason = "ends with its request, which the server bounds and awaits"
@@ -77,27 +77,6 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for Idempotent<E> {
             Ok(answer) => answer,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
-    }
-}
-
-/// Tells the newest state. A replay answers it in place of the state of the first answer: a client that always sends the
-/// newest token it was given must not go back to that.
-#[derive(Clone)]
-pub(crate) struct Newest {
-    pub(crate) jobs: Arc<Jobs>,
-    pub(crate) sealer: Arc<dyn Sealer>,
-}
-
-impl Newest {
-    /// An answer that was given before, with the token of now, if it has one.
-    async fn put_on(&self, mut replay: Response) -> Response {
-        if replay.headers().contains_key(CONSISTENCY_TOKEN)
-            && let Some(token) = caught_up(&*self.sealer, &self.jobs).await
-            && let Ok(token) = HeaderValue::try_from(token)
-        {
-            replay.headers_mut().insert(CONSISTENCY_TOKEN, token);
-        }
-        replay
     }
 }
 
@@ -152,13 +131,14 @@ fn key_of(request: &Request) -> Result<Option<String>, Problem> {
 async fn answer<E: Endpoint<Output = Response>>(
     inner: Arc<E>,
     keys: Arc<Idempotency>,
-    newest: Newest,
+    sealer: Arc<dyn Sealer>,
     once: Once,
     mut request: Request,
 ) -> Result<Response> {
     let Once { key, fingerprint, digest } = once;
     let claimed = Instant::now();
-    let begun_at = match keys.claim(&key, fingerprint).await.map_err(Problem::from)? {
+    let Committed { value: claim, token } = keys.claim(&key, fingerprint).await.map_err(Problem::from)?;
+    let begun_at = match claim {
         Claim::Granted { begun_at } => begun_at,
         Claim::StillRunning => return Err(Problem::new(ProblemCode::IdempotencyKeyRunning).into()),
         Claim::KeyReused => return Err(Problem::new(ProblemCode::IdempotencyKeyReused).into()),
@@ -170,7 +150,7 @@ async fn answer<E: Endpoint<Output = Response>>(
                     return Err(Problem::new(ProblemCode::IdempotencyKeyReused).into());
                 }
             }
-            return Ok(newest.put_on(replay(answer)?).await);
+            return Ok(with_token(replay(answer)?, &sealed(&*sealer, &token)));
         }
     };
     request.set_data(JobOfKey::of(&key, fingerprint, begun_at));
@@ -290,6 +270,17 @@ fn replay(answer: RecordedAnswer) -> Result<Response> {
         }
     }
     Ok(response)
+}
+
+/// An answer that was given before, with the state of now if it has one: a client that always sends the newest token that it
+/// was given must not go back to the state of then.
+fn with_token(mut replay: Response, token: &str) -> Response {
+    if let Some(header) = replay.headers_mut().get_mut(CONSISTENCY_TOKEN)
+        && let Ok(token) = HeaderValue::try_from(token)
+    {
+        *header = token;
+    }
+    replay
 }
 
 fn problem_from(body: &[u8]) -> Option<Problem> {
