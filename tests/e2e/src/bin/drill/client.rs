@@ -66,24 +66,13 @@ pub(crate) struct Ask {
     refusals: &'static [u16],
     abort: Option<Duration>,
     node: Option<usize>,
-    is_repeat: bool,
 }
 
 impl Ask {
     /// A request for something that these are needed for.
     pub(crate) fn new(method: Method, path: impl Into<String>, needs: &'static [Peer]) -> Self {
         let (headers, body) = (Vec::new(), Vec::new());
-        Self {
-            method,
-            path: path.into(),
-            headers,
-            body,
-            needs,
-            refusals: &[],
-            abort: None,
-            node: None,
-            is_repeat: false,
-        }
+        Self { method, path: path.into(), headers, body, needs, refusals: &[], abort: None, node: None }
     }
 
     pub(crate) fn get(path: impl Into<String>, needs: &'static [Peer]) -> Self {
@@ -119,12 +108,6 @@ impl Ask {
     /// Asks this server.
     pub(crate) const fn at(mut self, node: usize) -> Self {
         self.node = Some(node);
-        self
-    }
-
-    /// It was answered before: the `Consistency-Token` is that of the first answer, and older than others.
-    pub(crate) const fn again(mut self) -> Self {
-        self.is_repeat = true;
         self
     }
 
@@ -264,7 +247,7 @@ impl Client {
                     let text = String::from_utf8_lossy(&heard.body);
                     self.wrong(format!("{}: {} {text}", to(node, &ask.name()), heard.status));
                 }
-                if let Some(token) = heard.headers.get("consistency-token").filter(|_| !ask.is_repeat) {
+                if let Some(token) = heard.headers.get("consistency-token") {
                     self.freshness = Some(token.clone());
                 }
                 Some(heard)

@@ -11,10 +11,11 @@ use crate::client::{Ask, Client, Heard, JOBS};
 /// The longest that a job may take after everything works again, beside what it waits for its next try.
 const LATEST: Duration = Duration::from_mins(3);
 
-/// Where a job stands.
-pub(crate) async fn look(client: &mut Client, path: &str) -> Option<Value> {
-    let heard = client.ask(&Ask::get(path, JOBS)).await?;
-    (heard.status == 200).then(|| heard.json())
+/// The job that an answer shows, if it has ended and the answer says of which state the store is since: whoever reads on
+/// with that state sees what the job did. Where the store does not say so at once, another look tells.
+fn end_in(heard: &Heard) -> Option<Value> {
+    let job = heard.json();
+    (heard.status == 200 && has_ended(&job) && !heard.header("consistency-token").is_empty()).then_some(job)
 }
 
 /// Where the job is that an answer tells of; empty if it tells of none.
@@ -26,15 +27,16 @@ pub(crate) fn path_of(heard: &Heard) -> String {
 }
 
 /// Whether nothing more will happen to it.
-pub(crate) fn has_ended(job: &Value) -> bool {
+fn has_ended(job: &Value) -> bool {
     !matches!(job["state"].as_str(), Some("scheduled" | "ready" | "running"))
 }
 
-/// The job once it has ended; `None` if that is not seen within this time, or nobody waits any more.
+/// The job once it has ended, and the client reads what it did; `None` if that is not seen within this time, or nobody
+/// waits any more.
 pub(crate) async fn ended(client: &mut Client, path: &str, within: Duration) -> Option<Value> {
     let begun = Instant::now();
     while begun.elapsed() < within && !client.crew.is_stopped() {
-        if let Some(job) = look(client, path).await.filter(has_ended) {
+        if let Some(job) = client.ask(&Ask::get(path, JOBS)).await.as_ref().and_then(end_in) {
             return Some(job);
         }
         client.rest(50, 250).await;
@@ -45,29 +47,29 @@ pub(crate) async fn ended(client: &mut Client, path: &str, within: Duration) -> 
 /// The few tries of a task that says itself how many they are; the environment grants the others more than they need.
 const FEW: u64 = 100;
 
-/// What a job came to that was acknowledged, in the end, when everything works: it succeeded, or if outages took all of its
-/// few tries, it failed. Whoever is alone with its worker three times when that dies, or is cut off for as long as a lease
-/// while others are not, is taken for the reason: an operator has it run again. Says what is wrong, if it is.
+/// A job that was acknowledged, in the end, when everything works: it has succeeded. An operator has those run again of which
+/// outages took all the few tries, and those that were taken for the reason why their worker died, or was cut off for as long
+/// as a lease while others were not, since they were alone with it three times. Says what is wrong, if it is.
 pub(crate) async fn settled(client: &mut Client, path: &str) -> Option<Value> {
     let begun = Instant::now();
     loop {
-        let heard = client.persist(&Ask::get(path, JOBS)).await;
-        let Some(job) = heard.filter(|heard| heard.status == 200).map(|heard| heard.json()) else {
+        let heard = client.persist(&Ask::get(path, JOBS)).await.filter(|heard| heard.status == 200);
+        let Some(heard) = heard else {
             client.wrong(format!("{path} was acknowledged, and cannot be read"));
             return None;
         };
+        let job = heard.json();
         match job["state"].as_str().unwrap_or_default() {
-            "succeeded" => return Some(job),
+            "succeeded" if end_in(&heard).is_some() => return Some(job),
             "failed" if job["maxAttempts"].as_u64() < Some(FEW) && job["attempts"] == job["maxAttempts"] => {
-                client.count("jobs whose tries the outages took");
-                return Some(job);
+                client.count("jobs whose tries the outages took, and run again");
+                run_again(client, path).await;
             }
             "dead" if job["error"]["cause"] == "crash_loop" => {
                 client.count("jobs that were taken for the death of their workers, and run again");
-                // Another look tells whether it was told.
-                client.ask(&Ask::new(Method::POST, format!("{path}/retry"), JOBS).or(&[409])).await;
+                run_again(client, path).await;
             }
-            "scheduled" | "ready" | "running" => {}
+            "succeeded" | "scheduled" | "ready" | "running" => {}
             _ => {
                 client.wrong(format!("{path} was acknowledged, and ended like this: {job}"));
                 return None;
@@ -79,6 +81,11 @@ pub(crate) async fn settled(client: &mut Client, path: &str) -> Option<Value> {
         }
         sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Another look tells whether that was told.
+async fn run_again(client: &mut Client, path: &str) {
+    client.ask(&Ask::new(Method::POST, format!("{path}/retry"), JOBS).or(&[409])).await;
 }
 
 /// Says so if a job from before the last fault had healed, which was at this moment, is stuck. One that waits for its next

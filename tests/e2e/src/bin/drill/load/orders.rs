@@ -114,7 +114,7 @@ impl Orders {
     /// The same request with the same key is the same job.
     async fn order_again(&mut self) {
         let which = self.client.noise.below(self.taken.len());
-        let request = self.request(&self.taken[which], false).again();
+        let request = self.request(&self.taken[which], false);
         let Some(heard) = self.client.ask(&request).await else { return };
         let again = path_of(&heard);
         let order = &mut self.taken[which];

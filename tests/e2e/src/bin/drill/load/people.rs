@@ -103,7 +103,7 @@ impl People {
         let Person { email, key, path, maybe_deleted, .. } = &self.present[who];
         let (email, path, maybe_deleted) = (email.clone(), path.clone(), *maybe_deleted);
         // After an answer that could not be recorded, the key was free again, or is for a while in nobody's hands.
-        let again = self.creation(&email).with("Idempotency-Key", key).or(&[409]).again();
+        let again = self.creation(&email).with("Idempotency-Key", key).or(&[409]);
         let Some(heard) = self.client.ask(&again).await else { return };
         let id = heard.json()["id"].as_str().unwrap_or_default().to_owned();
         if heard.status == 201 && path != format!("/users/{id}") && !maybe_deleted {

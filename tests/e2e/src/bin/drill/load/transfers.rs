@@ -115,15 +115,9 @@ impl Transfers {
     pub(crate) async fn verify(&mut self) -> (Vec<String>, Vec<String>) {
         for number in 0..self.imports.len() {
             let Some(path) = self.imports[number].path.clone() else { continue };
-            let Some(mut job) = settled(&mut self.client, &path).await else { continue };
-            // Its file is gone with it, so whoever reads that it failed sends the file again.
-            if job["state"] == "failed"
-                && let Some(heard) = self.client.persist(&upload(&self.imports[number].emails)).await
-                && let Some(again) = settled(&mut self.client, &path_of(&heard)).await
-            {
-                job = again;
+            if let Some(job) = settled(&mut self.client, &path).await {
+                self.judge(number, &job);
             }
-            self.judge(number, &job);
         }
         for path in self.exports.clone() {
             settled(&mut self.client, &path).await;
