@@ -20,6 +20,19 @@ async fn try_refresh(app: &TestApp, token: &str) -> Answer {
     app.nobody().post("/auth/refresh", &json!({"refreshToken": token})).await
 }
 
+/// The same as one of many at once: those for whom a server has no connection to its database in time are told to come again.
+async fn try_refresh_among_many(app: &TestApp, token: &str) -> Answer {
+    for _ in 0..100 {
+        let answer = try_refresh(app, token).await;
+        if answer.status != 503 {
+            return answer;
+        }
+        answer.expect_problem(503, "unavailable");
+        assert_ne!(answer.header("retry-after"), "");
+    }
+    panic!("the server never had time");
+}
+
 async fn refresh(app: &TestApp, session: &Caller) -> Caller {
     session.with_session(try_refresh(app, session.refresh_token()).await.expect(200))
 }
@@ -79,7 +92,7 @@ async fn a_refresh_token_that_comes_twice_ends_the_session() {
 async fn of_a_hundred_refreshes_at_once_one_succeeds_and_the_session_ends() {
     let app = TestApp::embedded().await;
     let session = ada(&app).await;
-    let answers = join_all((0..100).map(|_| try_refresh(&app, session.refresh_token()))).await;
+    let answers = join_all((0..100).map(|_| try_refresh_among_many(&app, session.refresh_token()))).await;
     let (succeeded, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert_eq!(succeeded.len(), 1);
     for answer in refused {
